@@ -1,0 +1,201 @@
+// Package drop is the one list of reasons for which nitrod refuses a packet.
+//
+// Everything that names a reason comes from it: the counter slots, the label
+// in metrics, the text of explain, and docs/drops.md, which is generated
+// (go generate ./internal/drop). A reason is added here and nowhere else.
+package drop
+
+//go:generate go run ./gen ../../docs/drops.md
+
+// Reason says why a packet was dropped. The zero value means that a stage
+// refused a packet without saying why, which is a defect of that stage; it is
+// counted so that it can be seen.
+type Reason uint8
+
+// Stage is the pipeline stage at which a packet is dropped.
+type Stage string
+
+// The stages, in the order in which a packet meets them.
+const (
+	StageRx       Stage = "rx"
+	StageParse    Stage = "parse"
+	StageDispatch Stage = "dispatch"
+	StageSlowPath Stage = "slowpath"
+	StageTrack    Stage = "track"
+	StageRewrite  Stage = "rewrite"
+	StageTx       Stage = "tx"
+)
+
+// Half is the side of a local flow that judged the packet: every packet
+// between two ENIs is judged once as it leaves the source ENI and once as it
+// reaches the destination ENI. Empty where neither is concerned.
+type Half string
+
+// The two halves.
+const (
+	HalfEgress  Half = "egress"
+	HalfIngress Half = "ingress"
+)
+
+// Info describes a reason to people and to generators.
+type Info struct {
+	Name  string // snake_case, stable: it is a metric label
+	Stage Stage
+	Half  Half
+	AWS   string // Reachability Analyzer's explanation code, where it has one
+	Help  string // one sentence
+}
+
+// The reasons.
+const (
+	Unset Reason = iota
+
+	// rx and parse
+	PortWithoutENI
+	FrameTooShort
+	HeadersSplit
+	VLANTruncated
+	VLANTagged
+	EtherTypeUnknown
+	ARPMalformed
+	IPv4Truncated
+	IPv4BadVersion
+	IPv4BadHeaderLength
+	IPv4BadTotalLength
+	IPv4BadChecksum
+	IPv6Truncated
+	IPv6BadVersion
+	IPv6BadPayloadLength
+	IPv6BadExtension
+	FragmentMalformed
+	TCPTruncated
+	TCPBadOffset
+	UDPTruncated
+	UDPBadLength
+	ICMPTruncated
+	SourceMACSpoofed
+	Broadcast
+	Multicast
+
+	// dispatch
+	HandoverRingFull
+
+	// slow path
+	SlowPathQueueFull
+	SourceIPSpoofed
+	DestinationMACUnknown
+	ARPNotAnswered
+	NDNotAnswered
+	NDMalformed
+	DHCPMalformed
+	RouterNoService
+	LinkLocalNoService
+	NoRoute
+	RouteBlackhole
+	RouteNoSuchTarget
+	UnknownDestination
+	DestinationCheck
+	NACLOut
+	NACLIn
+	SecurityGroupOut
+	SecurityGroupIn
+	MTUExceeded
+	FragmentWithoutFirst
+	FragmentStoreFull
+	ICMPErrorUnmatched
+	MidstreamTCP
+	SessionTableFull
+	ConntrackAllowanceExceeded
+
+	// track and rewrite
+	TCPInvalidFlags
+	TTLExpired
+
+	// tx
+	EgressRingFull
+	TxQueueFull
+	Shutdown
+
+	Count // number of reasons; keep last
+)
+
+var infos = [Count]Info{
+	Unset:                      {"unset", StageSlowPath, "", "", "A stage refused the packet without a reason; this is a defect of nitrod."},
+	PortWithoutENI:             {"port_without_eni", StageRx, "", "UNASSOCIATED_COMPONENT", "The port on which the packet came belongs to no ENI."},
+	FrameTooShort:              {"frame_too_short", StageParse, "", "", "The frame ends before its Ethernet header does."},
+	HeadersSplit:               {"headers_split", StageParse, "", "", "The headers do not lie in the first segment and could not be put together there."},
+	VLANTruncated:              {"vlan_truncated", StageParse, "", "", "The frame ends inside a VLAN tag."},
+	VLANTagged:                 {"vlan_tagged", StageParse, "", "PROTOCOL_RESTRICTION", "The frame carries a VLAN tag; an ENI sends and receives untagged frames only."},
+	EtherTypeUnknown:           {"ethertype_unknown", StageParse, "", "PROTOCOL_RESTRICTION", "The EtherType is neither IPv4, IPv6 nor ARP."},
+	ARPMalformed:               {"arp_malformed", StageParse, "", "", "The ARP message is truncated or not Ethernet over IPv4."},
+	IPv4Truncated:              {"ipv4_truncated", StageParse, "", "", "The frame ends before its IPv4 header does."},
+	IPv4BadVersion:             {"ipv4_bad_version", StageParse, "", "", "The version in the IPv4 header is not 4."},
+	IPv4BadHeaderLength:        {"ipv4_bad_header_length", StageParse, "", "", "The IPv4 header length is below 20 bytes or beyond the packet."},
+	IPv4BadTotalLength:         {"ipv4_bad_total_length", StageParse, "", "", "The IPv4 total length is shorter than the header or longer than the frame."},
+	IPv4BadChecksum:            {"ipv4_bad_checksum", StageParse, "", "", "The IPv4 header checksum is wrong."},
+	IPv6Truncated:              {"ipv6_truncated", StageParse, "", "", "The frame ends before its IPv6 header does."},
+	IPv6BadVersion:             {"ipv6_bad_version", StageParse, "", "", "The version in the IPv6 header is not 6."},
+	IPv6BadPayloadLength:       {"ipv6_bad_payload_length", StageParse, "", "", "The IPv6 payload length is longer than the frame, or names a jumbogram."},
+	IPv6BadExtension:           {"ipv6_bad_extension", StageParse, "", "", "An IPv6 extension header is truncated, misplaced, or one of too many."},
+	FragmentMalformed:          {"fragment_malformed", StageParse, "", "", "A fragment's offset and length make no sense: empty, not a multiple of eight, or beyond 65,535 bytes."},
+	TCPTruncated:               {"tcp_truncated", StageParse, "", "", "The packet ends before its TCP header does."},
+	TCPBadOffset:               {"tcp_bad_offset", StageParse, "", "", "The TCP data offset is below 20 bytes or beyond the packet."},
+	UDPTruncated:               {"udp_truncated", StageParse, "", "", "The packet ends before its UDP header does."},
+	UDPBadLength:               {"udp_bad_length", StageParse, "", "", "The UDP length is below 8 bytes or beyond the packet."},
+	ICMPTruncated:              {"icmp_truncated", StageParse, "", "", "The packet ends before its ICMP or ICMPv6 header does."},
+	SourceMACSpoofed:           {"source_mac_spoofed", StageParse, HalfEgress, "ENI_ADDRESS_RESTRICTION", "The source MAC is not the one of the sending ENI."},
+	Broadcast:                  {"broadcast", StageParse, HalfEgress, "PROTOCOL_RESTRICTION", "A VPC carries no broadcast, and the frame is not one that nitrod answers itself."},
+	Multicast:                  {"multicast", StageParse, HalfEgress, "PROTOCOL_RESTRICTION", "A VPC carries no multicast, and the frame is not one that nitrod answers itself."},
+	HandoverRingFull:           {"handover_ring_full", StageDispatch, "", "", "The ring to the lcore that owns the flow is full."},
+	SlowPathQueueFull:          {"slowpath_queue_full", StageSlowPath, "", "", "More first packets are waiting for the slow path than its queue holds."},
+	SourceIPSpoofed:            {"source_ip_spoofed", StageSlowPath, HalfEgress, "ENI_SOURCE_DEST_CHECK_RESTRICTION", "The source address is not one of the sending ENI's, and its source/destination check is on."},
+	DestinationMACUnknown:      {"destination_mac_unknown", StageSlowPath, HalfEgress, "UNKNOWN_DESTINATION", "The destination MAC is neither the router's nor the one of the ENI that has the destination address."},
+	ARPNotAnswered:             {"arp_not_answered", StageSlowPath, HalfEgress, "", "An ARP message that asks for no address of the subnet in use, announces one, or probes for the asker's own."},
+	NDNotAnswered:              {"nd_not_answered", StageSlowPath, HalfEgress, "", "A neighbour or router discovery message that asks for no address of the subnet in use, or that nitrod does not answer."},
+	NDMalformed:                {"nd_malformed", StageSlowPath, HalfEgress, "", "A neighbour discovery message that breaks RFC 4861: hop limit below 255, truncated, or a bad option."},
+	DHCPMalformed:              {"dhcp_malformed", StageSlowPath, HalfEgress, "", "A DHCP message that breaks RFC 2131, or one that asks nothing of a server."},
+	RouterNoService:            {"router_no_service", StageSlowPath, HalfEgress, "", "The packet is addressed to the subnet's router or another reserved address, which offers no such service."},
+	LinkLocalNoService:         {"linklocal_no_service", StageSlowPath, HalfEgress, "", "The packet is addressed to a link-local service that no local port stands for."},
+	NoRoute:                    {"no_route", StageSlowPath, HalfEgress, "NO_ROUTE_TO_DESTINATION", "The route table of the subnet has no route to the destination."},
+	RouteBlackhole:             {"route_blackhole", StageSlowPath, HalfEgress, "BAD_STATE_ROUTE", "The chosen route's state is blackhole."},
+	RouteNoSuchTarget:          {"route_no_such_target", StageSlowPath, HalfEgress, "CANNOT_ROUTE", "The chosen route's target is a gateway that this host does not have."},
+	UnknownDestination:         {"unknown_destination", StageSlowPath, HalfEgress, "UNKNOWN_DESTINATION", "No ENI of the VPC has the destination address."},
+	DestinationCheck:           {"destination_check", StageSlowPath, HalfIngress, "ENI_SOURCE_DEST_CHECK_RESTRICTION", "The destination address is not one of the receiving ENI's, and its source/destination check is on."},
+	NACLOut:                    {"nacl_out", StageSlowPath, HalfEgress, "SUBNET_ACL_RESTRICTION", "The network ACL of the source subnet denies the packet on its way out."},
+	NACLIn:                     {"nacl_in", StageSlowPath, HalfIngress, "SUBNET_ACL_RESTRICTION", "The network ACL of the destination subnet denies the packet on its way in."},
+	SecurityGroupOut:           {"security_group_out", StageSlowPath, HalfEgress, "ENI_SG_RULES_MISMATCH", "No outbound rule of the source ENI's security groups admits the flow."},
+	SecurityGroupIn:            {"security_group_in", StageSlowPath, HalfIngress, "ENI_SG_RULES_MISMATCH", "No inbound rule of the destination ENI's security groups admits the flow."},
+	MTUExceeded:                {"mtu_exceeded", StageSlowPath, HalfIngress, "", "The packet is longer than the destination ENI's MTU."},
+	FragmentWithoutFirst:       {"fragment_without_first", StageSlowPath, "", "", "A later fragment came and the first one of its datagram is not known."},
+	FragmentStoreFull:          {"fragment_store_full", StageSlowPath, "", "", "The store of datagrams in fragments is full."},
+	ICMPErrorUnmatched:         {"icmp_error_unmatched", StageSlowPath, "", "", "An ICMP error quotes no flow that is tracked."},
+	MidstreamTCP:               {"midstream_tcp", StageSlowPath, "", "", "A TCP packet without SYN met no session, and midstream is strict."},
+	SessionTableFull:           {"session_table_full", StageSlowPath, "", "", "The lcore's session table is full."},
+	ConntrackAllowanceExceeded: {"conntrack_allowance_exceeded", StageSlowPath, "", "", "The instance has used up its allowance of tracked connections; only new ones are refused."},
+	TCPInvalidFlags:            {"tcp_invalid_flags", StageTrack, "", "", "The TCP flags make no sense together or in the session's state."},
+	TTLExpired:                 {"ttl_expired", StageRewrite, HalfEgress, "", "The TTL or hop limit does not suffice to cross the router."},
+	EgressRingFull:             {"egress_ring_full", StageTx, HalfIngress, "", "The ring to the lcore that serves the destination queue is full."},
+	TxQueueFull:                {"tx_queue_full", StageTx, HalfIngress, "", "The destination ENI's receive queue is full: the guest takes packets more slowly than they come (ENA: rx_overruns)."},
+	Shutdown:                   {"shutdown", StageTx, "", "", "The packet was still in nitrod when it stopped."},
+}
+
+// Info returns the description of r.
+func (r Reason) Info() Info {
+	if r >= Count {
+		return infos[Unset]
+	}
+	return infos[r]
+}
+
+// String returns the reason's stable name.
+func (r Reason) String() string { return r.Info().Name }
+
+// Parse returns the reason with the given name.
+func Parse(name string) (Reason, bool) {
+	for r := range infos {
+		if infos[r].Name == name {
+			return Reason(r), true
+		}
+	}
+	return Unset, false
+}

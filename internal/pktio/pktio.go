@@ -1,0 +1,66 @@
+// Package pktio is the contract between the pipeline and what moves packets
+// for it: DPDK (internal/dpdk) or memory (internal/simport).
+package pktio
+
+import "time"
+
+// Desc describes one received packet. It holds integers only, so that an array
+// of them can be filled by C without the runtime walking it, and it is laid
+// out for that: 32 bytes, the same on both sides (internal/dpdk asserts it).
+//
+// Ownership: whoever holds the Desc owns the packet and must give it back
+// exactly once, by a TxRun that the port accepts or in Flush.Frees.
+type Desc struct {
+	Buf    uint64 // opaque handle of the packet (an mbuf's address)
+	Data   uint64 // address of the first byte, outside the Go heap
+	Len    uint32 // bytes that lie contiguous at Data (the first segment)
+	PktLen uint32 // bytes of the whole packet
+	Port   uint16 // port on which it came
+	Queue  uint16 // receive queue of that port
+	Segs   uint16 // number of segments
+	Flags  uint16 // reserved, zero
+}
+
+// MaxBurst is the largest number of packets in one round of an lcore.
+const MaxBurst = 64
+
+// TxRun asks for N packets to be sent on one transmit queue, in order.
+type TxRun struct {
+	Bufs  uint64 // address of N handles (uint64 each), outside the Go heap
+	Port  uint16
+	Queue uint16
+	N     uint16
+	Sent  uint16 // out: how many the device took; the rest stay with the caller
+}
+
+// Resize sets the length of a single-segment packet that was rewritten in
+// place, before it is sent.
+type Resize struct {
+	Buf uint64
+	Len uint32
+	_   uint32
+}
+
+// Flush is everything that an lcore gives back to the devices in one round.
+type Flush struct {
+	Runs    []TxRun
+	Frees   []uint64
+	Resizes []Resize
+}
+
+// IO moves bursts for one lcore, over all the queues that this lcore owns.
+//
+// Thread-safety: an IO belongs to one lcore. Rx and Tx cross into C once each
+// at most, whatever the number of ports.
+type IO interface {
+	// Rx fills descs from the receive queues of the lcore, in turn and at most
+	// a burst from each, and returns how many it filled.
+	Rx(descs []Desc) int
+	// Tx applies f.Resizes, sends f.Runs (setting Sent in each) and frees f.Frees.
+	Tx(f *Flush)
+	// Alloc fills descs with fresh packets of length 0 and returns how many it
+	// could. Desc.Len is the room there is for data.
+	Alloc(descs []Desc) int
+	// Idle waits for d; the lcore calls it when its polling mode says so.
+	Idle(d time.Duration)
+}
