@@ -1,7 +1,7 @@
 package hash
 
 // Addr is an IP address as a 128-bit number, most significant half first. An
-// IPv4 address is the low 32 bits of Lo; the family is told by KeyIPv6.
+// IPv4 address is the low 32 bits of Lo; the family is told by the key's flags.
 type Addr struct{ Hi, Lo uint64 }
 
 // FlowKey identifies one direction of a flow, as one ENI sends it. Two packets
@@ -31,6 +31,9 @@ const FlowKeySeq = 1
 const (
 	// KeyIPv6: the addresses are IPv6.
 	KeyIPv6 uint8 = 1 << 0
+	// KeyIPv4: the addresses are IPv4. A key has exactly one of the two family
+	// flags, so that Tail is never zero and an all-zero key belongs to no packet.
+	KeyIPv4 uint8 = 1 << 2
 	// KeyRouted: the frame was addressed to the subnet's router, so that the
 	// route table and the network ACLs apply.
 	KeyRouted uint8 = 1 << 1

@@ -1,0 +1,55 @@
+package conntrack
+
+import "sync/atomic"
+
+// Allowances counts the tracked connections of every instance against its
+// allowance (docs/semantics.md, connection tracking). A connection counts once
+// for each end that is an instance of this host.
+//
+// Thread-safety: any lcore may take and give back; limits may be changed at any
+// time. These are the only counters that lcores share, and they are touched
+// only when a session begins or ends.
+//
+// Limits: 65,536 instances.
+type Allowances struct {
+	instances [1 << 16]allowance
+}
+
+type allowance struct {
+	limit atomic.Int64 // 0 is none
+	used  atomic.Int64
+	_     [48]byte // a cache line each
+}
+
+// NewAllowances returns counters without limits.
+func NewAllowances() *Allowances { return new(Allowances) }
+
+// SetLimit sets an instance's allowance; 0 is no limit. Sessions beyond a
+// lowered limit stay.
+func (a *Allowances) SetLimit(instance uint16, limit int64) {
+	a.instances[instance].limit.Store(limit)
+}
+
+// Used returns how many connections an instance has.
+func (a *Allowances) Used(instance uint16) int64 { return a.instances[instance].used.Load() }
+
+// Available returns how many more connections an instance may have, never
+// below zero, and whether it has a limit at all.
+func (a *Allowances) Available(instance uint16) (int64, bool) {
+	i := &a.instances[instance]
+	limit := i.limit.Load()
+	return max(0, limit-i.used.Load()), limit != 0
+}
+
+// take counts one connection for the instance, if its allowance has room.
+func (a *Allowances) take(instance uint16) bool {
+	i := &a.instances[instance]
+	used := i.used.Add(1)
+	if limit := i.limit.Load(); limit != 0 && used > limit {
+		i.used.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (a *Allowances) giveBack(instance uint16) { a.instances[instance].used.Add(-1) }

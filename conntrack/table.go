@@ -1,0 +1,246 @@
+// Package conntrack keeps the sessions of the data plane: which connections
+// exist, in what state, since when, and how much went each way.
+//
+// Every lcore owns one Table with the sessions of the shards it owns. The
+// pipeline decides what a packet means; this package knows records, the TCP
+// state table, timeouts and allowances, and nothing of ports or policy.
+package conntrack
+
+import (
+	"sync/atomic"
+
+	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/internal/hugemem"
+	"github.com/nitrod/nitrod/internal/relaxed"
+	"github.com/nitrod/nitrod/internal/sigindex"
+)
+
+// NoSession is the index of no session.
+const NoSession = sigindex.None
+
+// Table holds one lcore's sessions.
+//
+// Thread-safety: one writer, the owning lcore. Other goroutines may call Read,
+// Lookup, High and Len at any time.
+//
+// Limits: the capacity is fixed; Create refuses beyond it and never evicts, so
+// established connections are safe from new ones. Expire removes idle sessions
+// a few at a time; Find gives none that is expired, so that the rate of Expire
+// never changes a verdict.
+type Table struct {
+	sessions   []Session
+	free       []uint32
+	index      *sigindex.Table
+	allowances *Allowances
+	high       atomic.Uint32
+	live       atomic.Uint32
+	hand       uint32
+
+	sessionBlock *hugemem.Block[Session]
+	freeBlock    *hugemem.Block[uint32]
+}
+
+// NewTable returns an empty table for capacity sessions, whose connections
+// count against allowances.
+func NewTable(capacity int, allowances *Allowances) (*Table, error) {
+	t := &Table{allowances: allowances}
+	var err error
+	if t.sessionBlock, err = hugemem.Alloc[Session](capacity); err != nil {
+		return nil, err
+	}
+	if t.freeBlock, err = hugemem.Alloc[uint32](capacity); err == nil {
+		t.index, err = sigindex.New(capacity)
+	}
+	if err != nil {
+		_ = t.Free()
+		return nil, err
+	}
+	t.sessions, t.free = t.sessionBlock.Items, t.freeBlock.Items[:0]
+	return t, nil
+}
+
+// Free returns the memory. Nobody may use the table afterwards.
+func (t *Table) Free() error {
+	t.sessions, t.free = nil, nil
+	err := t.sessionBlock.Free()
+	if t.freeBlock != nil {
+		if e := t.freeBlock.Free(); err == nil {
+			err = e
+		}
+	}
+	if t.index != nil {
+		if e := t.index.Free(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// Cap returns the capacity in sessions.
+func (t *Table) Cap() int { return len(t.sessions) }
+
+// Len returns the number of sessions, expired ones that Expire has not met
+// included.
+func (t *Table) Len() int { return int(t.live.Load()) }
+
+// Memory says what kind of memory the sessions lie in.
+func (t *Table) Memory() hugemem.Kind { return t.sessionBlock.Kind }
+
+// At returns the record with a given index, whatever its incarnation.
+func (t *Table) At(id uint32) *Session { return &t.sessions[id] }
+
+// Find returns the session to which a packet with the given key belongs, and
+// the packet's direction in it, or NoSession. A session found expired is
+// removed.
+func (t *Table) Find(h uint64, k *hash.FlowKey, vpc uint16, now int64) (id uint32, dir int) {
+	cur := t.index.Each(h)
+	for id = cur.Next(); id != sigindex.None; id = cur.Next() {
+		s := &t.sessions[id]
+		dir = s.dirOf(k, vpc)
+		if dir < 0 {
+			continue
+		}
+		if s.Expired(now) {
+			t.Remove(id)
+			return NoSession, 0
+		}
+		return id, dir
+	}
+	return NoSession, 0
+}
+
+// Result says how Create went.
+type Result uint8
+
+// The results of Create.
+const (
+	Created           Result = iota
+	TableFull                // the table or the key's buckets are full
+	AllowanceExceeded        // an instance has used up its allowance
+)
+
+// New describes a session to create.
+type New struct {
+	Key                 hash.FlowKey // of the first packet
+	Hash                uint64
+	Responder           uint16 // ENI
+	VPC, Shard          uint16
+	OriginatorInstance  uint16
+	ResponderInstance   uint16
+	State               State
+	Now, TimeoutNanosec int64
+}
+
+// Create makes a session. There must be none with this key.
+func (t *Table) Create(n *New) (uint32, Result) {
+	if len(t.free) == 0 && int(t.high.Load()) == len(t.sessions) {
+		return NoSession, TableFull
+	}
+	if !t.allowances.take(n.OriginatorInstance) {
+		return NoSession, AllowanceExceeded
+	}
+	if !t.allowances.take(n.ResponderInstance) {
+		t.allowances.giveBack(n.OriginatorInstance)
+		return NoSession, AllowanceExceeded
+	}
+	var id uint32
+	fresh := len(t.free) == 0
+	if fresh {
+		id = t.high.Load()
+	} else {
+		id = t.free[len(t.free)-1]
+	}
+	if !t.index.Insert(n.Hash, id) {
+		t.allowances.giveBack(n.OriginatorInstance)
+		t.allowances.giveBack(n.ResponderInstance)
+		return NoSession, TableFull
+	}
+	if fresh {
+		t.high.Store(id + 1)
+	} else {
+		t.free = t.free[:len(t.free)-1]
+	}
+	s := &t.sessions[id]
+	relaxed.StoreInt64(&s.last, n.Now)
+	relaxed.StoreInt64(&s.timeout, n.TimeoutNanosec)
+	for d := range s.packets {
+		relaxed.Store64(&s.packets[d], 0)
+		relaxed.Store64(&s.bytes[d], 0)
+	}
+	relaxed.Store64(&s.hash, n.Hash)
+	relaxed.Store64(&s.key.Src.Hi, n.Key.Src.Hi)
+	relaxed.Store64(&s.key.Src.Lo, n.Key.Src.Lo)
+	relaxed.Store64(&s.key.Dst.Hi, n.Key.Dst.Hi)
+	relaxed.Store64(&s.key.Dst.Lo, n.Key.Dst.Lo)
+	relaxed.Store64(&s.key.Tail, n.Key.Tail)
+	relaxed.Store64(&s.where, uint64(n.Responder)<<48|uint64(n.VPC)<<32|uint64(n.Shard)<<16)
+	relaxed.StoreInt64(&s.created, n.Now)
+	relaxed.Store64(&s.owners, uint64(n.OriginatorInstance)<<48|uint64(n.ResponderInstance)<<32)
+	// The odd incarnation publishes the record; it is stored last.
+	atomic.StoreUint64(&s.head, uint64(s.Incarnation()+1)<<32|uint64(n.State)<<24)
+	t.live.Add(1)
+	return id, Created
+}
+
+// Remove ends a live session.
+func (t *Table) Remove(id uint32) {
+	s := &t.sessions[id]
+	atomic.StoreUint64(&s.head, uint64(s.Incarnation()+1)<<32)
+	t.index.Remove(s.hash, id)
+	t.allowances.giveBack(uint16(s.owners >> 48))
+	t.allowances.giveBack(uint16(s.owners >> 32))
+	t.free = append(t.free, id) // within its capacity: one slot per session
+	t.live.Add(^uint32(0))
+}
+
+// Expire looks at the next n records and ends those idle for too long at time
+// now. It returns how many it ended.
+func (t *Table) Expire(now int64, n int) int {
+	high, ended := t.high.Load(), 0
+	for range min(n, int(high)) {
+		if t.hand >= high {
+			t.hand = 0
+		}
+		if s := &t.sessions[t.hand]; s.Live() && s.Expired(now) {
+			t.Remove(t.hand)
+			ended++
+		}
+		t.hand++
+	}
+	return ended
+}
+
+// High returns a bound for Read: records at and above were never used.
+func (t *Table) High() uint32 { return t.high.Load() }
+
+// Read copies record id for another goroutine than the owner's and reports
+// whether it is a live session.
+func (t *Table) Read(id uint32, s *Session) bool {
+	for range 64 {
+		if s.copyFrom(&t.sessions[id]) {
+			return true
+		}
+		if !s.Live() {
+			return false
+		}
+	}
+	return false // ended and begun anew all the time: as good as gone
+}
+
+// Lookup is Find for another goroutine than the owner's: it copies the session
+// and returns the packet's direction in it, or -1.
+func (t *Table) Lookup(h uint64, k *hash.FlowKey, vpc uint16, now int64, s *Session) (id uint32, dir int) {
+	cur := t.index.Each(h)
+	for id = cur.Next(); id != sigindex.None; id = cur.Next() {
+		if int(id) >= len(t.sessions) || !t.Read(id, s) {
+			continue
+		}
+		if dir = s.dirOf(k, vpc); dir >= 0 {
+			if s.Expired(now) {
+				return NoSession, -1
+			}
+			return id, dir
+		}
+	}
+	return NoSession, -1
+}

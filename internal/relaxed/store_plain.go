@@ -1,0 +1,12 @@
+//go:build amd64 && !race
+
+package relaxed
+
+// Store64 sets *p, whole.
+func Store64(p *uint64, v uint64) { *p = v }
+
+// Store32 sets *p, whole.
+func Store32(p *uint32, v uint32) { *p = v }
+
+// StoreInt64 sets *p, whole.
+func StoreInt64(p *int64, v int64) { *p = v }
