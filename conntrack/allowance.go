@@ -41,6 +41,21 @@ func (a *Allowances) Available(instance uint16) (int64, bool) {
 	return max(0, limit-i.used.Load()), limit != 0
 }
 
+// Allows reports whether a connection between two instances would be within
+// the allowances of both.
+func (a *Allowances) Allows(from, to uint16) bool {
+	need := int64(1)
+	if from == to {
+		need = 2
+	}
+	for _, i := range [2]uint16{from, to} {
+		if left, limited := a.Available(i); limited && left < need {
+			return false
+		}
+	}
+	return true
+}
+
 // take counts one connection for the instance, if its allowance has room.
 func (a *Allowances) take(instance uint16) bool {
 	i := &a.instances[instance]

@@ -106,3 +106,7 @@ func NextTCP(s State, dir int, flags uint8) State {
 	}
 	return Refuse
 }
+
+// ValidFlags reports whether a combination of TCP flags can occur in a
+// connection at all.
+func ValidFlags(flags uint8) bool { return classOf[flags&0x3f] != classBad }

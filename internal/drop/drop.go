@@ -109,6 +109,7 @@ const (
 
 	// track and rewrite
 	TCPInvalidFlags
+	TCPSessionClosed
 	TTLExpired
 
 	// tx
@@ -168,11 +169,12 @@ var infos = [Count]Info{
 	MTUExceeded:                {"mtu_exceeded", StageSlowPath, HalfIngress, "", "The packet is longer than the destination ENI's MTU."},
 	FragmentWithoutFirst:       {"fragment_without_first", StageSlowPath, "", "", "A later fragment came and the first one of its datagram is not known."},
 	FragmentStoreFull:          {"fragment_store_full", StageSlowPath, "", "", "The store of datagrams in fragments is full."},
-	ICMPErrorUnmatched:         {"icmp_error_unmatched", StageSlowPath, "", "", "An ICMP error quotes no flow that is tracked."},
+	ICMPErrorUnmatched:         {"icmp_error_unmatched", StageSlowPath, "", "", "An ICMP error whose quoted packet cannot be read, or was not sent by the error's receiver."},
 	MidstreamTCP:               {"midstream_tcp", StageSlowPath, "", "", "A TCP packet without SYN met no session, and midstream is strict."},
 	SessionTableFull:           {"session_table_full", StageSlowPath, "", "", "The lcore's session table is full."},
 	ConntrackAllowanceExceeded: {"conntrack_allowance_exceeded", StageSlowPath, "", "", "The instance has used up its allowance of tracked connections; only new ones are refused."},
-	TCPInvalidFlags:            {"tcp_invalid_flags", StageTrack, "", "", "The TCP flags make no sense together or in the session's state."},
+	TCPInvalidFlags:            {"tcp_invalid_flags", StageTrack, "", "", "The TCP flags make no sense together."},
+	TCPSessionClosed:           {"tcp_session_closed", StageTrack, "", "", "A TCP packet came after a reset or for a connection that its flags do not fit."},
 	TTLExpired:                 {"ttl_expired", StageRewrite, HalfEgress, "", "The TTL or hop limit does not suffice to cross the router."},
 	EgressRingFull:             {"egress_ring_full", StageTx, HalfIngress, "", "The ring to the lcore that serves the destination queue is full."},
 	TxQueueFull:                {"tx_queue_full", StageTx, HalfIngress, "", "The destination ENI's receive queue is full: the guest takes packets more slowly than they come (ENA: rx_overruns)."},

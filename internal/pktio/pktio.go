@@ -64,3 +64,7 @@ type IO interface {
 	// Idle waits for d; the lcore calls it when its polling mode says so.
 	Idle(d time.Duration)
 }
+
+// MinRoom is how many bytes every single-segment packet's buffer has room for,
+// from Desc.Data on, whatever its length: an answer is written over a question.
+const MinRoom = 1024

@@ -1,0 +1,267 @@
+// Package pipeline is the hot path: what becomes of a packet between the port
+// it came from and the one it leaves by.
+//
+// worker.go is the list of stages; each stage is a file of its name. An Engine
+// has one Worker per lcore, and each Worker carries its bursts through all
+// stages by itself. The package knows ports only as pktio.IO.
+package pipeline
+
+import (
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/policy"
+	"github.com/nitrod/nitrod/rings"
+)
+
+// Config sizes an Engine. Tables are per host and divided among the lcores.
+type Config struct {
+	Burst           int           // packets from the devices per round, 1 to pktio.MaxBurst
+	SlowPathBudget  int           // slow-path runs per round, 1 to pktio.MaxBurst
+	SlowPathQueue   int           // packets of an lcore that may wait for the slow path
+	Flows           int           // flow-cache entries
+	FlowIdle        time.Duration // after which an entry unused is removed
+	Sessions        int           // tracked connections
+	PickupMidstream bool          // track TCP connections whose beginning was not seen
+	Timeouts        conntrack.Timeouts
+	EmptyRounds     int           // rounds without work before the lcore pauses
+	Sleep           time.Duration // how long it pauses; 0 never pauses
+	RingSize        int           // of the rings between lcores, a power of two
+	Clock           Clock
+}
+
+func (c *Config) flowIdleTicks() uint16 {
+	return uint16(min(max(1, int64(c.FlowIdle)>>tickShift), 1<<15))
+}
+
+// Port is the device port on which an ENI's packets come and go.
+type Port struct {
+	ENI    uint16
+	Port   uint16 // number, as in pktio.Desc
+	Queues int    // transmit queues of the device
+	Depth  int    // of each of the guest's receive queues
+}
+
+// Engine is the workers and what they share.
+//
+// Thread-safety: SetPolicy, Stop and the methods of stats.go and explain.go may
+// be called from any goroutine; RunLcore once for each lcore, by the thread that
+// is to be it.
+type Engine struct {
+	cfg        Config
+	workers    []*Worker
+	view       atomic.Pointer[view]
+	hasher     hash.FlowHasher
+	sharder    hash.Sharder
+	owners     [hash.NumShards]uint16 // lcore by shard
+	rss        hash.RSSFunction
+	allowances *conntrack.Allowances
+	stopping   atomic.Bool
+	polling    sync.WaitGroup
+}
+
+// New makes an engine with one worker for each element of ios. The ports say
+// which ENIs there are; every ENI of the snapshot that traffic can reach has one.
+func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engine, error) {
+	switch {
+	case len(ios) == 0:
+		return nil, errors.New("pipeline: no lcores")
+	case cfg.Burst < 1 || cfg.Burst > pktio.MaxBurst:
+		return nil, errors.New("pipeline: burst is not from 1 to " + strconv.Itoa(pktio.MaxBurst))
+	case cfg.SlowPathBudget < 1 || cfg.SlowPathBudget >= pktio.MaxBurst:
+		return nil, errors.New("pipeline: slow-path budget is not from 1 to " + strconv.Itoa(pktio.MaxBurst-1))
+	case cfg.SlowPathQueue < 1:
+		return nil, errors.New("pipeline: slow-path queue holds no packet")
+	case cfg.Clock == nil:
+		return nil, errors.New("pipeline: no clock")
+	}
+	owners, err := hash.NewIndirectionTable(hash.NumShards, len(ios))
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		cfg:        cfg,
+		hasher:     hash.NewFlowHasher(hash.RandomSeed()),
+		sharder:    hash.NewSharder(hash.RandomKey()),
+		rss:        hash.NewToeplitz(hash.RandomKey(), hash.ModeStandard),
+		allowances: conntrack.NewAllowances(),
+	}
+	copy(e.owners[:], owners.Entries())
+	if err := e.SetPolicy(snap); err != nil {
+		return nil, err
+	}
+	for i, io := range ios {
+		w, err := e.newWorker(i, len(ios), io)
+		if err != nil {
+			_ = e.Free()
+			return nil, err
+		}
+		e.workers = append(e.workers, w)
+	}
+	if err = e.connect(); err == nil {
+		err = e.attach(ports)
+	}
+	if err != nil {
+		_ = e.Free()
+		return nil, err
+	}
+	e.polling.Add(len(e.workers))
+	return e, nil
+}
+
+func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
+	n := len(e.view.Load().snap.ENIs)
+	w := &Worker{
+		engine: e, id: id, io: io, clock: e.cfg.Clock,
+		waiting: newWaitQueue(e.cfg.SlowPathQueue), eniCounts: newENICounters(n),
+		eniQueue: make([]uint32, n),
+	}
+	w.frags.seed = hash.RandomSeed()
+	// What one round frees at most: its burst, and what it collects from others.
+	w.flush.Frees = make([]uint64, 0, pktio.MaxBurst*(1+2*pktio.MaxBurst))
+	w.flush.Resizes = make([]pktio.Resize, 0, pktio.MaxBurst)
+	var err error
+	if w.cache, err = flowcache.New(max(16, e.cfg.Flows/lcores)); err != nil {
+		return nil, err
+	}
+	if w.sessions, err = conntrack.NewTable(max(16, e.cfg.Sessions/lcores), e.allowances); err != nil {
+		_ = w.cache.Free()
+		return nil, err
+	}
+	return w, nil
+}
+
+// connect makes the rings between every two workers.
+func (e *Engine) connect() error {
+	n := len(e.workers)
+	for _, w := range e.workers {
+		w.in, w.handed = make([]*rings.SPSC[item], n), make([]*rings.SPSC[item], n)
+		w.sendIn, w.sendOut = make([]*rings.SPSC[sendItem], n), make([]*rings.SPSC[sendItem], n)
+	}
+	for i, from := range e.workers {
+		for j, to := range e.workers {
+			if i == j {
+				continue
+			}
+			packets, err := rings.NewSPSC[item](e.cfg.RingSize)
+			if err != nil {
+				return err
+			}
+			from.handed[j], to.in[i] = packets, packets
+			sends, err := rings.NewSPSC[sendItem](e.cfg.RingSize)
+			if err != nil {
+				return err
+			}
+			from.sendOut[j], to.sendIn[i] = sends, sends
+		}
+	}
+	return nil
+}
+
+// attach gives every ENI its receive queues, each served by one worker. Queues
+// that share a queue of the device share its worker.
+func (e *Engine) attach(ports []Port) error {
+	enis := e.view.Load().snap.ENIs
+	highest := 0
+	for _, p := range ports {
+		highest = max(highest, int(p.Port))
+	}
+	portENI := make([]uint16, highest+1)
+	for i := range portENI {
+		portENI[i] = noENI
+	}
+	serving := 0
+	for _, p := range ports {
+		if portENI[p.Port] != noENI || int(p.ENI) >= len(enis) || p.Queues < 1 {
+			return errors.New("pipeline: port " + strconv.Itoa(int(p.Port)) + " is given twice, to no ENI, or without queues")
+		}
+		portENI[p.Port] = p.ENI
+		queues := int(enis[p.ENI].Queues)
+		for _, w := range e.workers {
+			w.eniQueue[p.ENI] = uint32(len(w.out))
+		}
+		for q := range queues {
+			device := q % p.Queues
+			owner := (serving + device) % len(e.workers)
+			for _, w := range e.workers {
+				d := destQueue{owner: uint16(owner), eni: p.ENI}
+				if w.id == owner {
+					var err error
+					if d.queue, err = rings.NewReceiveQueue(p.Port, uint16(device), p.Depth); err != nil {
+						return err
+					}
+				}
+				w.out = append(w.out, d)
+			}
+		}
+		serving += p.Queues
+	}
+	for _, w := range e.workers {
+		w.portENI = portENI
+		w.dirty = make([]uint32, 0, len(w.out))
+		w.flush.Runs = make([]pktio.TxRun, 0, len(w.out))
+	}
+	return nil
+}
+
+// SetPolicy puts a snapshot in force. Every lcore takes it up with its next
+// round; flows whose ENIs' generations changed are judged anew with their next
+// packet.
+func (e *Engine) SetPolicy(snap *policy.Snapshot) error {
+	v, err := newView(snap, e.rss)
+	if err != nil {
+		return err
+	}
+	for i := range snap.NumInstances() {
+		e.allowances.SetLimit(uint16(i), int64(snap.Instance(uint16(i)).ConntrackAllowance))
+	}
+	e.view.Store(v)
+	return nil
+}
+
+// Policy returns the snapshot in force.
+func (e *Engine) Policy() *policy.Snapshot { return e.view.Load().snap }
+
+// Lcores returns the number of workers.
+func (e *Engine) Lcores() int { return len(e.workers) }
+
+// Worker returns worker i, for tests that call Round themselves.
+func (e *Engine) Worker(i int) *Worker { return e.workers[i] }
+
+// RunLcore is the life of lcore i: it polls until Stop, then gives back what it
+// holds and returns. Stop must find all lcores running.
+func (e *Engine) RunLcore(i int) { e.workers[i].run() }
+
+// Stop tells the lcores to end. It does not wait for them.
+func (e *Engine) Stop() { e.stopping.Store(true) }
+
+// Free returns the memory of all tables. The lcores must have returned.
+func (e *Engine) Free() error {
+	var all []error
+	for _, w := range e.workers {
+		all = append(all, w.cache.Free(), w.sessions.Free())
+		for _, r := range w.in {
+			if r != nil {
+				all = append(all, r.Free())
+			}
+		}
+		for _, r := range w.sendIn {
+			if r != nil {
+				all = append(all, r.Free())
+			}
+		}
+		for i := range w.out {
+			if q := w.out[i].queue; q != nil {
+				all = append(all, q.Free())
+			}
+		}
+	}
+	return errors.Join(all...)
+}

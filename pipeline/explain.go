@@ -1,0 +1,213 @@
+package pipeline
+
+import (
+	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/internal/packet"
+	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/policy"
+)
+
+// Explanation says what the datapath would do with a packet now, and why.
+type Explanation struct {
+	Verdict Verdict
+	Reason  drop.Reason // for a drop
+
+	Key   hash.FlowKey
+	Meta  Meta
+	Class string // flow, arp, nd, dhcp, icmp_error
+
+	Shard  uint16
+	Lcore  int
+	Hash   uint64
+	Cached bool // the flow cache decides
+	Stale  bool // the flow cache knows the flow, but by an older policy or an ended session
+
+	HasSession bool
+	Session    conntrack.Session // as it is before the packet
+	Dir        int               // of the packet in it
+	NewState   conntrack.State   // that the packet leads to
+
+	Egress uint16 // ENI
+	Queue  uint8
+	Policy policy.Trace // the steps of policy, also where the flow cache spares them
+}
+
+// Explain says what the datapath would do with a frame that ENI eni sends now.
+// It walks the datapath's own functions over copies of its tables and changes
+// nothing. Of a fragment that is not the first it can say no more than that it
+// shares its first one's fate.
+//
+// Thread-safety: any goroutine, beside running lcores.
+func (e *Engine) Explain(eni uint16, frame []byte) Explanation {
+	v := e.view.Load()
+	x := Explanation{Egress: noENI}
+	if int(eni) >= len(v.snap.ENIs) || v.snap.ENIs[eni].Dead() {
+		x.Reason = drop.PortWithoutENI
+		return x
+	}
+	m, k := &x.Meta, &x.Key
+	if x.Reason = parseFrame(frame, uint32(len(frame)), &v.snap.ENIs[eni], eni, k, m); x.Reason != drop.Unset {
+		return x
+	}
+	x.Class = classNames[m.class]
+	x.Shard = e.sharder.Shard(k)
+	x.Lcore = int(e.owners[x.Shard])
+	x.Hash = e.hasher.Hash(k, uint32(m.VPC))
+	m.Hash = x.Hash
+	switch m.class {
+	case classARP, classND, classDHCP:
+		x.answer(v, frame)
+	case classICMPError:
+		x.icmpError(e, v, frame)
+	default:
+		if m.Flags&flagLater != 0 {
+			x.Reason = drop.FragmentWithoutFirst
+			return x
+		}
+		x.flow(e, v, frame)
+	}
+	if x.Verdict == VerdictForward {
+		if x.Reason = checkForward(frame, m, &v.snap.ENIs[x.Egress]); x.Reason != drop.Unset {
+			x.Verdict = VerdictDrop
+		}
+	}
+	return x
+}
+
+var classNames = [...]string{"flow", "arp", "nd", "dhcp", "icmp_error"}
+
+// answer explains what nitrod answers itself.
+func (x *Explanation) answer(v *view, frame []byte) {
+	switch x.Meta.class {
+	case classARP:
+		_, x.Reason = resolveARP(v, &x.Meta, frame)
+	case classND:
+		var s packet.NeighborSolicitation
+		_, _, x.Reason = resolveND(v, &x.Meta, frame, &s)
+	default:
+		x.dhcp(v, frame)
+		return
+	}
+	if x.Reason == drop.Unset {
+		x.Verdict, x.Egress = VerdictAnswer, x.Meta.ENI
+	}
+}
+
+func (x *Explanation) dhcp(v *view, frame []byte) {
+	x.Reason = drop.DHCPMalformed
+	cfg := &v.dhcp[x.Meta.ENI]
+	if !cfg.Addr.IsValid() {
+		return
+	}
+	udp := packet.UDPHeader(frame[x.Meta.L4:])
+	if !udp.IsValid() {
+		return
+	}
+	switch _, verdict := cfg.Reply(make([]byte, packet.DHCPReplyMax), udp.Payload()); verdict {
+	case packet.DHCPReplied:
+		x.Verdict, x.Reason, x.Egress = VerdictAnswer, drop.Unset, x.Meta.ENI
+	case packet.DHCPConsumed:
+		x.Verdict, x.Reason = VerdictConsume, drop.Unset
+	}
+}
+
+func (x *Explanation) icmpError(e *Engine, v *view, frame []byte) {
+	m := &x.Meta
+	outer := outerKey(frame, m)
+	if m.Flags&flagQuoted == 0 || x.Key.Dst != outer.Dst {
+		x.Reason = drop.ICMPErrorUnmatched
+		return
+	}
+	_, x.Dir = e.workers[x.Lcore].sessions.Lookup(x.Hash, &x.Key, m.VPC, e.Now(), &x.Session)
+	x.HasSession = x.Dir >= 0
+	q := errorQuery(frame, m, &outer, x.HasSession)
+	d := v.snap.Decide(&q, &x.Policy)
+	x.decided(v, &d, &outer)
+}
+
+// decided takes over a decision of policy.
+func (x *Explanation) decided(v *view, d *policy.Decision, k *hash.FlowKey) {
+	x.Reason, x.Egress = d.Reason, d.Egress
+	if d.Verdict != policy.Forward {
+		return
+	}
+	x.Verdict, x.Queue = VerdictForward, v.queueOf(d.Egress, k)
+	if x.Meta.Flags&flagFragment != 0 {
+		x.Queue = v.fragmentQueueOf(d.Egress, k)
+	}
+}
+
+func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
+	m, k, w := &x.Meta, &x.Key, e.workers[x.Lcore]
+	_, x.Dir = w.sessions.Lookup(x.Hash, k, m.VPC, e.Now(), &x.Session)
+	x.HasSession = x.Dir >= 0
+	if x.HasSession && m.renews(&x.Session, x.Dir) {
+		x.HasSession, x.Dir = false, 0
+	}
+	var entry flowcache.Entry
+	if w.cache.Lookup(x.Hash, k, &entry) {
+		src, dst := &v.snap.ENIs[m.ENI], &v.snap.ENIs[entry.Egress()]
+		x.Cached = entry.Gens() == flowcache.Gens(src.Gen, dst.Gen) &&
+			(m.Flags&flagRouted != 0 || [6]byte(frame[0:6]) == dst.MAC) &&
+			(!entry.Forward() || x.HasSession && x.Session.Incarnation() == entry.Incarnation())
+		x.Stale = !x.Cached
+	}
+	q := policy.Query{
+		Key: *k, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode, DstMAC: [6]byte(frame[0:6]), Established: x.HasSession,
+	}
+	d := v.snap.Decide(&q, &x.Policy)
+	if x.Cached {
+		x.Egress = entry.Egress()
+		if entry.Forward() {
+			x.Verdict, x.Queue = VerdictForward, entry.Queue()
+			if m.Flags&flagFragment != 0 {
+				x.Queue = v.fragmentQueueOf(x.Egress, k)
+			}
+		} else {
+			x.Reason = drop.Reason(entry.Reason())
+		}
+	} else {
+		x.decided(v, &d, k)
+		if x.Reason == drop.RouterNoService && asksRouterForDHCP(v, m, k.SrcPort(), k.DstPort(), uint32(k.Dst.Lo)) {
+			x.Class, x.Policy.Steps = classNames[classDHCP], nil
+			x.dhcp(v, frame)
+			return
+		}
+	}
+	if x.Verdict == VerdictForward {
+		x.track(e, v)
+	}
+}
+
+// track explains what the packet does to its session, or to the one it begins.
+func (x *Explanation) track(e *Engine, v *view) {
+	m, w := &x.Meta, e.workers[x.Lcore]
+	refuse := func(r drop.Reason) { x.Verdict, x.Reason = VerdictDrop, r }
+	if x.HasSession {
+		x.NewState = x.Session.State()
+		if x.NewState.IsTCP() {
+			if next := conntrack.NextTCP(x.NewState, x.Dir, m.TCPFlags); next == conntrack.Refuse {
+				refuse(refusal(x.NewState, m.TCPFlags))
+			} else {
+				x.NewState = next
+			}
+		} else if x.NewState == conntrack.UDPSingle && becomesStream(&x.Session, x.Dir) {
+			x.NewState = conntrack.UDPStream
+		}
+		return
+	}
+	x.NewState = conntrack.Initial(m.Proto, m.TCPFlags, e.cfg.PickupMidstream)
+	from, to := v.snap.ENIs[m.ENI].Instance, v.snap.ENIs[x.Egress].Instance
+	switch {
+	case x.NewState == conntrack.None && conntrack.ValidFlags(m.TCPFlags):
+		refuse(drop.MidstreamTCP)
+	case x.NewState == conntrack.None:
+		refuse(drop.TCPInvalidFlags)
+	case w.sessions.Len() >= w.sessions.Cap():
+		refuse(drop.SessionTableFull)
+	case !e.allowances.Allows(from, to):
+		refuse(drop.ConntrackAllowanceExceeded)
+	}
+}

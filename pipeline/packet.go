@@ -1,0 +1,119 @@
+package pipeline
+
+import (
+	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/internal/pktio"
+)
+
+// Verdict says what becomes of a packet. The zero value drops, so that a stage
+// that forgets to decide can never forward.
+type Verdict uint8
+
+// The verdicts.
+const (
+	VerdictDrop    Verdict = iota
+	VerdictForward         // to Meta.Egress and Meta.Queue
+	VerdictConsume         // it was for nitrod itself
+	VerdictAnswer          // consumed, and its buffer holds nitrod's answer to the sender
+	VerdictHold            // waits in a queue of nitrod's; it is not in this burst any more
+)
+
+var verdictNames = [...]string{"drop", "forward", "consume", "answer", "hold"}
+
+// String names the verdict.
+func (v Verdict) String() string { return verdictNames[v] }
+
+// class is what kind of handling a packet asks for.
+type class uint8
+
+const (
+	classFlow      class = iota // by its key: flow cache, sessions, policy
+	classARP                    // answered by nitrod
+	classND                     // answered by nitrod
+	classDHCP                   // answered by nitrod
+	classICMPError              // by the flow that it quotes
+)
+
+// Bits of Meta.Flags.
+const (
+	flagIPv6     uint16 = 1 << iota
+	flagRouted          // addressed to the subnet's router
+	flagFragment        // any fragment
+	flagLater           // a fragment that is not the first: it has no layer 4 header
+	flagResolved        // a fragment whose datagram's ports are in the key
+	flagQuoted          // an ICMP error whose key is the reverse of the packet it quotes
+	flagGroup           // addressed to a group MAC
+)
+
+// Meta is what the stages know about a packet: parse fills it once, and no
+// later stage looks for a header again. 56 bytes, so that a packet that changes
+// lcores (see item) takes two cache lines. The widest fields come first, and
+// there is no padding.
+type Meta struct {
+	Hash    uint64 // flow hash; set by lookup
+	L3Len   uint32 // bytes from the IP header to the end of the packet's payload
+	FragID  uint32 // identification of a fragment's datagram
+	Session uint32 // set by track
+
+	VPC    uint16
+	ENI    uint16 // that sent the packet
+	L3, L4 uint16 // offsets in the frame; L4 is 0 where there is none
+	Flags  uint16
+	Egress uint16 // ENI that receives it
+	_      uint16
+
+	class    class
+	Proto    uint8 // IP protocol after extension headers
+	TCPFlags uint8
+	ICMPType uint8
+	ICMPCode uint8
+	TTL      uint8 // or hop limit
+	TOS      uint8 // or traffic class
+
+	Verdict Verdict
+	Reason  drop.Reason
+	Queue   uint8 // receive queue of the egress ENI
+	Dir     uint8 // direction in the session
+	Hit     bool  // the flow cache knew the flow: no slow path
+	_       [10]uint8
+}
+
+// item is a packet on its way from one lcore to another, or waiting.
+type item struct {
+	desc pktio.Desc
+	key  hash.FlowKey
+	meta Meta
+}
+
+// burst is the packets of one round, a structure of arrays: C fills desc, and
+// hashing and lookup go over keys and hashes in passes. Only the first n of
+// each are in use; a stage that takes packets out moves the rest up, in order.
+type burst struct {
+	n      int
+	desc   [pktio.MaxBurst]pktio.Desc
+	keys   [pktio.MaxBurst]hash.FlowKey
+	hashes [pktio.MaxBurst]uint64
+	meta   [pktio.MaxBurst]Meta
+	entry  [pktio.MaxBurst]uint32 // in the flow cache
+}
+
+// frame returns the first segment of packet i.
+func (b *burst) frame(i int) []byte { return pktio.Bytes(b.desc[i].Data, b.desc[i].Len) }
+
+// move copies packet from to slot to.
+func (b *burst) move(to, from int) {
+	if to != from {
+		b.desc[to], b.keys[to], b.meta[to] = b.desc[from], b.keys[from], b.meta[from]
+	}
+}
+
+// put copies a packet that was elsewhere into slot i.
+func (b *burst) put(i int, it *item) {
+	b.desc[i], b.keys[i], b.meta[i] = it.desc, it.key, it.meta
+}
+
+// take copies packet i out.
+func (b *burst) take(i int, it *item) {
+	it.desc, it.key, it.meta = b.desc[i], b.keys[i], b.meta[i]
+}

@@ -1,0 +1,273 @@
+package pipeline
+
+import (
+	"encoding/binary"
+
+	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/policy"
+)
+
+// Ethernet types and IP protocols that the parser knows.
+const (
+	etherIPv4  = 0x0800
+	etherARP   = 0x0806
+	etherVLAN  = 0x8100
+	etherQinQ  = 0x88a8
+	etherIPv6  = 0x86dd
+	ethHeader  = 14
+	ipv4Header = 20
+	ipv6Header = 40
+
+	protoICMP   = 1
+	protoTCP    = 6
+	protoUDP    = 17
+	protoICMPv6 = 58
+)
+
+// parse is the stage that reads the headers of the packets that came from
+// devices, and moves up those that it does not drop.
+func (w *Worker) parse() {
+	b := &w.burst
+	to := w.parsed
+	last, run, bytes := uint16(noENI), uint64(0), uint64(0)
+	for i := w.parsed; i < b.n; i++ {
+		d := &b.desc[i]
+		eni := w.portENI[d.Port]
+		if eni != last {
+			w.countRx(last, run, bytes)
+			last, run, bytes = eni, 0, 0
+		}
+		run++
+		bytes += uint64(d.PktLen)
+		if eni == noENI {
+			w.refuse(d, noENI, drop.PortWithoutENI)
+			continue
+		}
+		b.desc[to] = *d
+		if r := parseFrame(b.frame(to), d.PktLen, &w.enis[eni], eni, &b.keys[to], &b.meta[to]); r != drop.Unset {
+			w.refuse(d, eni, r)
+			continue
+		}
+		to++
+	}
+	w.countRx(last, run, bytes)
+	b.n = to
+}
+
+// parseFrame reads the headers of a frame that ENI index sent. frame is what
+// lies contiguous of a packet of total bytes. It returns the reason to drop the
+// packet, or Unset. It reads nothing beyond frame and keeps no reference to it.
+func parseFrame(frame []byte, total uint32, eni *policy.ENIRecord, index uint16, k *hash.FlowKey, m *Meta) drop.Reason {
+	*m = Meta{ENI: index, VPC: eni.VPC}
+	*k = hash.FlowKey{}
+	if len(frame) < ethHeader {
+		return short(len(frame), ethHeader, total, drop.FrameTooShort)
+	}
+	if [6]byte(frame[6:12]) != eni.MAC {
+		return drop.SourceMACSpoofed
+	}
+	if [6]byte(frame[0:6]) == eni.RouterMAC {
+		m.Flags |= flagRouted
+	} else if frame[0]&1 != 0 {
+		m.Flags |= flagGroup
+	}
+	etherType := binary.BigEndian.Uint16(frame[12:14])
+	m.L3 = ethHeader
+	if etherType == etherIPv4 {
+		return parseIPv4(frame, total, index, k, m)
+	}
+	tagged := false
+	for range 2 {
+		if etherType != etherVLAN && etherType != etherQinQ {
+			break
+		}
+		if len(frame) < int(m.L3)+4 {
+			return short(len(frame), int(m.L3)+4, total, drop.VLANTruncated)
+		}
+		etherType = binary.BigEndian.Uint16(frame[m.L3+2:])
+		m.L3 += 4
+		tagged = true
+	}
+	var r drop.Reason
+	switch etherType {
+	case etherIPv4:
+		r = parseIPv4(frame, total, index, k, m)
+	case etherIPv6:
+		r = parseIPv6(frame, total, index, k, m)
+	case etherARP:
+		r = parseARP(frame, total, index, k, m)
+	default:
+		r = drop.EtherTypeUnknown
+	}
+	if r == drop.Unset && tagged {
+		r = drop.VLANTagged
+	}
+	return r
+}
+
+// short tells a packet that is too short from one whose headers merely do not
+// lie in the first segment.
+func short(have, need int, total uint32, r drop.Reason) drop.Reason {
+	if need > have && uint32(need) <= total && uint32(have) < total {
+		return drop.HeadersSplit
+	}
+	return r
+}
+
+// parseARP checks an ARP message over Ethernet and IPv4 (RFC 826).
+func parseARP(frame []byte, total uint32, index uint16, k *hash.FlowKey, m *Meta) drop.Reason {
+	const length, ethernetIPv4 = 28, 0x0001_0800_0604
+	a := frame[m.L3:]
+	if len(a) < length {
+		return short(len(frame), int(m.L3)+length, total, drop.ARPMalformed)
+	}
+	if binary.BigEndian.Uint64(a)>>16 != ethernetIPv4 {
+		return drop.ARPMalformed
+	}
+	m.class = classARP
+	m.L3Len = total - uint32(m.L3)
+	k.Tail = hash.Tail(0, 0, index, 0, hash.KeyIPv4)
+	return drop.Unset
+}
+
+// parseIPv4 reads an IPv4 header (RFC 791) and what follows it.
+func parseIPv4(frame []byte, total uint32, index uint16, k *hash.FlowKey, m *Meta) drop.Reason {
+	if len(frame) < int(m.L3)+ipv4Header {
+		return short(len(frame), int(m.L3)+ipv4Header, total, drop.IPv4Truncated)
+	}
+	ip := frame[m.L3:]
+	hlen := ipv4Header
+	if ip[0] != 0x45 {
+		if ip[0]>>4 != 4 {
+			return drop.IPv4BadVersion
+		}
+		if hlen = int(ip[0]&0xf) * 4; hlen < ipv4Header {
+			return drop.IPv4BadHeaderLength
+		}
+		if len(ip) < hlen {
+			return short(len(frame), int(m.L3)+hlen, total, drop.IPv4BadHeaderLength)
+		}
+	}
+	length := uint32(binary.BigEndian.Uint16(ip[2:4]))
+	if length < uint32(hlen) || length > total-uint32(m.L3) {
+		return drop.IPv4BadTotalLength
+	}
+	if !ipv4ChecksumOK(ip[:hlen]) {
+		return drop.IPv4BadChecksum
+	}
+	m.L3Len = length
+	m.TOS, m.TTL, m.Proto = ip[1], ip[8], ip[9]
+	k.Src.Lo = uint64(binary.BigEndian.Uint32(ip[12:16]))
+	k.Dst.Lo = uint64(binary.BigEndian.Uint32(ip[16:20]))
+
+	const moreFragments, offsetMask = 0x2000, 0x1fff
+	fragment := binary.BigEndian.Uint16(ip[6:8])
+	if fragment&(moreFragments|offsetMask) != 0 {
+		r := m.fragment(uint32(binary.BigEndian.Uint16(ip[4:6])),
+			uint32(fragment&offsetMask)*8, length-uint32(hlen), fragment&moreFragments != 0)
+		if r != drop.Unset {
+			return r
+		}
+	}
+	return parseLayer4(frame, total, hlen, index, hash.KeyIPv4, k, m)
+}
+
+// fragment notes a fragment of length bytes at offset.
+func (m *Meta) fragment(id, offset, length uint32, more bool) drop.Reason {
+	if length == 0 || more && length%8 != 0 || offset+length > 65535 {
+		return drop.FragmentMalformed
+	}
+	m.FragID = id
+	m.Flags |= flagFragment
+	if offset != 0 {
+		m.Flags |= flagLater
+	}
+	return drop.Unset
+}
+
+// ipv4ChecksumOK reports whether a header sums to zero (RFC 1071).
+func ipv4ChecksumOK(h []byte) bool {
+	var sum uint64
+	for ; len(h) >= 4; h = h[4:] {
+		sum += uint64(binary.BigEndian.Uint32(h))
+	}
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	return sum == 0xffff
+}
+
+// parseLayer4 reads the transport header, hlen bytes after the IP header's
+// start, and completes the key.
+func parseLayer4(frame []byte, total uint32, hlen int, index uint16, family uint8, k *hash.FlowKey, m *Meta) drop.Reason {
+	flags := family
+	if m.Flags&flagRouted != 0 {
+		flags |= hash.KeyRouted
+	}
+	k.Tail = hash.Tail(0, 0, index, m.Proto, flags)
+	if m.Flags&flagLater != 0 {
+		return m.groupAllowed(k)
+	}
+	at := int(m.L3) + hlen
+	m.L4 = uint16(at)
+	l4 := frame[min(at, len(frame)):min(len(frame), int(m.L3)+int(m.L3Len))]
+	length := m.L3Len - uint32(hlen)
+
+	var src, dst uint16
+	switch m.Proto {
+	case protoTCP:
+		const header = 20
+		if len(l4) < header {
+			return m.shortL4(frame, total, at+header, drop.TCPTruncated)
+		}
+		if offset := uint32(l4[12]>>4) * 4; offset < header || offset > length {
+			return drop.TCPBadOffset
+		}
+		src, dst = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
+		m.TCPFlags = l4[13]
+	case protoUDP:
+		const header = 8
+		if len(l4) < header {
+			return m.shortL4(frame, total, at+header, drop.UDPTruncated)
+		}
+		// The length of a first fragment is that of the whole datagram.
+		if n := uint32(binary.BigEndian.Uint16(l4[4:6])); n < header || n > length && m.Flags&flagFragment == 0 {
+			return drop.UDPBadLength
+		}
+		src, dst = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
+		if dst == 67 && src == 68 && m.Flags&flagGroup != 0 && m.Flags&(flagFragment|flagIPv6) == 0 {
+			m.class = classDHCP
+		}
+	case protoICMP, protoICMPv6:
+		if (m.Proto == protoICMPv6) != (family == hash.KeyIPv6) {
+			break // the other family's ICMP is a protocol like any other
+		}
+		const header = 8
+		if len(l4) < header {
+			return m.shortL4(frame, total, at+header, drop.ICMPTruncated)
+		}
+		src, dst = parseICMP(l4, index, flags, k, m)
+		if m.Flags&flagQuoted != 0 {
+			return m.groupAllowed(k) // the key is complete
+		}
+	}
+	k.Tail |= uint64(src)<<48 | uint64(dst)<<32
+	return m.groupAllowed(k)
+}
+
+func (m *Meta) shortL4(frame []byte, total uint32, need int, r drop.Reason) drop.Reason {
+	return short(len(frame), need, min(total, uint32(m.L3)+m.L3Len), r)
+}
+
+// groupAllowed drops broadcast and multicast other than what nitrod answers.
+func (m *Meta) groupAllowed(k *hash.FlowKey) drop.Reason {
+	if m.Flags&flagGroup == 0 || m.class == classDHCP || m.class == classND {
+		return drop.Unset
+	}
+	if !k.IsIPv6() && k.Dst.Lo>>28 != 0xe {
+		return drop.Broadcast
+	}
+	return drop.Multicast
+}

@@ -1,0 +1,128 @@
+package pipeline
+
+import (
+	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/policy"
+)
+
+// slowPath is the stage for what the flow cache cannot decide: the first packet
+// of a flow in its direction, flows judged under an older policy, and what is
+// exceptional. It installs what it decides, so that the flow's next packet does
+// not come here.
+func (w *Worker) slowPath(i int) {
+	m, k := &w.burst.meta[i], &w.burst.keys[i]
+	switch m.class {
+	case classARP:
+		w.answerARP(i)
+	case classND:
+		w.answerND(i)
+	case classDHCP:
+		w.answerDHCP(i)
+	case classICMPError:
+		w.relayICMPError(i)
+	default:
+		w.judgeFlow(i, m, k)
+	}
+}
+
+// judgeFlow decides a packet by its session and the policy.
+func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
+	id, dir := w.sessions.Find(m.Hash, k, m.VPC, w.now)
+	if id != conntrack.NoSession && m.renews(w.sessions.At(id), dir) {
+		w.sessions.Remove(id)
+		id = conntrack.NoSession
+	}
+	w.query = policy.Query{
+		Key: *k, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode,
+		DstMAC:      [6]byte(w.burst.frame(i)[0:6]),
+		Established: id != conntrack.NoSession,
+	}
+	d := w.view.snap.Decide(&w.query, nil)
+	if d.Verdict != policy.Forward {
+		if d.Reason == drop.RouterNoService && w.answerUnicastDHCP(i) {
+			return
+		}
+		m.Reason = d.Reason
+		if d.Cacheable {
+			a := flowcache.Action{Reason: uint8(d.Reason), Egress: d.Egress, SrcGen: d.SrcGen, DstGen: d.DstGen}
+			if d.Egress == policy.NoENI { // it rests on the sender's policy alone
+				a.Egress, a.DstGen = m.ENI, d.SrcGen
+			}
+			w.install(m, k, &a)
+		}
+		return
+	}
+	if id == conntrack.NoSession {
+		if id, m.Reason = w.openSession(m, k, &d); id == conntrack.NoSession {
+			return
+		}
+		dir = 0
+	}
+	s := w.sessions.At(id)
+	a := flowcache.Action{
+		Forward: true, Reply: dir == 1, Egress: d.Egress, Queue: w.view.queueOf(d.Egress, k),
+		Session: id, Incarnation: s.Incarnation(), SrcGen: d.SrcGen, DstGen: d.DstGen,
+	}
+	w.install(m, k, &a)
+	if w.track(m, s, dir) == trackPass {
+		w.forward(m, k, a.Egress, a.Queue)
+		m.Session = id
+	}
+}
+
+// forward sets a packet's way out. A fragment goes to the queue that ENA gives
+// fragments, whatever the queue of its flow (docs/semantics.md, RSS).
+func (w *Worker) forward(m *Meta, k *hash.FlowKey, egress uint16, queue uint8) {
+	m.Verdict, m.Egress, m.Queue = VerdictForward, egress, queue
+	if m.Flags&flagFragment != 0 {
+		m.Queue = w.view.fragmentQueueOf(egress, k)
+	}
+}
+
+// renews reports whether a packet opens a new connection in the place of s.
+func (m *Meta) renews(s *conntrack.Session, dir int) bool {
+	return s.State().IsTCP() && m.Flags&flagLater == 0 &&
+		conntrack.NextTCP(s.State(), dir, m.TCPFlags) == conntrack.Renew
+}
+
+// openSession makes the session of a flow's first packet, or says why not.
+func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision) (uint32, drop.Reason) {
+	state := conntrack.Initial(m.Proto, m.TCPFlags, w.engine.cfg.PickupMidstream)
+	if state == conntrack.None {
+		if !conntrack.ValidFlags(m.TCPFlags) {
+			return conntrack.NoSession, drop.TCPInvalidFlags
+		}
+		return conntrack.NoSession, drop.MidstreamTCP
+	}
+	n := conntrack.New{
+		Key: *k, Hash: m.Hash, Responder: d.Egress, VPC: m.VPC, Shard: w.engine.sharder.Shard(k),
+		OriginatorInstance: w.enis[m.ENI].Instance, ResponderInstance: w.enis[d.Egress].Instance,
+		State: state, Now: w.now, TimeoutNanosec: w.timeout(state, m.ENI, d.Egress),
+	}
+	id, result := w.sessions.Create(&n)
+	switch result {
+	case conntrack.TableFull:
+		return conntrack.NoSession, drop.SessionTableFull
+	case conntrack.AllowanceExceeded:
+		return conntrack.NoSession, drop.ConntrackAllowanceExceeded
+	}
+	w.counters.local[countSessions]++
+	// If the other side sent something before it was asked, its flow may be
+	// known as one to drop. From now on it is a reply.
+	reverse := hash.FlowKey{Src: k.Dst, Dst: k.Src,
+		Tail: hash.Tail(k.DstPort(), k.SrcPort(), d.Egress, k.Proto(), k.Flags()&^hash.KeyRouted)}
+	w.cache.Remove(m.Hash, &reverse)
+	reverse.Tail |= uint64(hash.KeyRouted)
+	w.cache.Remove(m.Hash, &reverse)
+	return id, drop.Unset
+}
+
+func (w *Worker) install(m *Meta, k *hash.FlowKey, a *flowcache.Action) {
+	if _, evicted := w.cache.Set(m.Hash, k, a, w.tick); evicted {
+		w.counters.local[countEvicted]++
+	}
+	w.changed = true
+}

@@ -1,0 +1,71 @@
+package pipeline
+
+import "github.com/nitrod/nitrod/internal/drop"
+
+const (
+	tidyEvery = 100_000 // ns between two runs of tidy's work
+	// expirePass is how long it takes to look at every session and every
+	// flow-cache entry once. It delays when memory comes back, no verdict.
+	expirePass = 1_000_000_000
+	gapEvery   = 1000 // runs of tidy between two publications of the gaps
+)
+
+// tidy does what is due from time to time, a little of it in each call: it ends
+// idle sessions and flows, and publishes the counters.
+func (w *Worker) tidy() {
+	if w.now < w.nextTidy {
+		return
+	}
+	elapsed := min(w.now-w.nextTidy+tidyEvery, 100*tidyEvery)
+	w.nextTidy = w.now + tidyEvery
+	share := func(high uint32) int { return 1 + int(int64(high)*elapsed/expirePass) }
+	w.counters.local[countExpired] += uint64(w.sessions.Expire(w.now, share(w.sessions.High())))
+	w.cache.Expire(w.tick, w.engine.cfg.flowIdleTicks(), share(w.cache.High()))
+	w.counters.publish()
+	w.eniCounts.publish()
+	if w.gaps.due--; w.gaps.due <= 0 {
+		w.gaps.due = gapEvery
+		w.gaps.publish()
+	}
+}
+
+// drain empties what the worker holds when it stops, so that every packet is
+// accounted for.
+func (w *Worker) drain() {
+	stop := func(eni uint16, buf uint64) {
+		w.countDrop(eni, drop.Shutdown)
+		w.flush.Frees = append(w.flush.Frees[:0], buf)
+		w.io.Tx(&w.flush)
+		w.flush.Frees = w.flush.Frees[:0]
+	}
+	w.flush.Runs = w.flush.Runs[:0]
+	for w.waiting.n > 0 {
+		it := w.waiting.pop()
+		stop(it.meta.ENI, it.desc.Buf)
+	}
+	for _, r := range w.in {
+		for r != nil && r.Peek() != nil {
+			it := r.Peek()
+			stop(it.meta.ENI, it.desc.Buf)
+			r.Advance()
+			r.Release()
+		}
+	}
+	for _, r := range w.sendIn {
+		for r != nil && r.Peek() != nil {
+			it := r.Peek()
+			stop(w.out[it.dest].eni, it.buf)
+			r.Advance()
+			r.Release()
+		}
+	}
+	for i := range w.out {
+		if q := w.out[i].queue; q != nil {
+			q.Drain(func(buf uint64) { stop(w.out[i].eni, buf) })
+		}
+	}
+	w.dirty = w.dirty[:0]
+	w.counters.publish()
+	w.eniCounts.publish()
+	w.gaps.publish()
+}

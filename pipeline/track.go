@@ -1,0 +1,77 @@
+package pipeline
+
+import (
+	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/internal/drop"
+)
+
+// What track says of a packet of a known session.
+type trackResult uint8
+
+const (
+	trackRefuse trackResult = iota // m.Reason says why
+	trackPass
+	trackRenew // it opens a new connection in the place of this one
+)
+
+// track is the stage that follows a session's state, time and counters.
+func (w *Worker) track(m *Meta, s *conntrack.Session, dir int) trackResult {
+	state := s.State()
+	switch {
+	case state.IsTCP():
+		if m.Flags&flagLater != 0 { // no flags to go by
+			break
+		}
+		next := conntrack.NextTCP(state, dir, m.TCPFlags)
+		if next == state {
+			break
+		}
+		switch next {
+		case conntrack.Renew:
+			return trackRenew
+		case conntrack.Refuse:
+			m.Verdict, m.Reason = VerdictDrop, refusal(state, m.TCPFlags)
+			return trackRefuse
+		}
+		s.Enter(next, w.timeout(next, s.Originator(), s.Responder()))
+	case state == conntrack.UDPSingle:
+		if becomesStream(s, dir) {
+			s.Enter(conntrack.UDPStream, w.timeout(conntrack.UDPStream, s.Originator(), s.Responder()))
+		}
+	}
+	s.Count(dir, m.L3Len, w.now)
+	m.Dir = uint8(dir)
+	return trackPass
+}
+
+// becomesStream reports whether a packet in direction dir makes more than one
+// request and its response of a UDP flow (docs/semantics.md, connection
+// tracking).
+func becomesStream(s *conntrack.Session, dir int) bool {
+	return s.Packets(dir) > 0 && s.Packets(1-dir) > 1
+}
+
+// refusal names the reason for which TCP's state table refuses flags.
+func refusal(state conntrack.State, flags uint8) drop.Reason {
+	if conntrack.ValidFlags(flags) {
+		return drop.TCPSessionClosed
+	}
+	return drop.TCPInvalidFlags
+}
+
+// timeout returns the idle time of a session in a given state: for the states
+// that AWS lets one set per ENI the shorter of both ends', since the end that
+// forgets first is the one that refuses the next packet.
+func (w *Worker) timeout(state conntrack.State, originator, responder uint16) int64 {
+	a, b := &w.enis[originator], &w.enis[responder]
+	const second = 1_000_000_000
+	switch state {
+	case conntrack.Established:
+		return int64(min(a.TCPEstablished, b.TCPEstablished)) * second
+	case conntrack.UDPSingle:
+		return int64(min(a.UDP, b.UDP)) * second
+	case conntrack.UDPStream:
+		return int64(min(a.UDPStream, b.UDPStream)) * second
+	}
+	return w.engine.cfg.Timeouts[state]
+}

@@ -1,0 +1,137 @@
+package pipeline
+
+import (
+	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/rings"
+)
+
+// maxRun is how many packets one queue may give to its port in a round.
+const maxRun = 256
+
+// destQueue is one ENI's receive queue as a worker sees it: its own, or that of
+// the lcore that serves it.
+type destQueue struct {
+	queue *rings.ReceiveQueue // nil if another lcore serves it
+	owner uint16
+	eni   uint16
+	dirty bool
+}
+
+// sendItem is a packet on its way to the lcore that serves its queue.
+type sendItem struct {
+	buf  uint64
+	dest uint32 // index in Worker.out
+	len  uint32
+}
+
+// transmit is the stage that queues packets for their receivers and gives to the
+// devices what they take. One call into the devices sends and frees everything
+// of the round.
+func (w *Worker) transmit() {
+	b := &w.burst
+	remote := false
+	for i := range b.n {
+		m := &b.meta[i]
+		switch m.Verdict {
+		case VerdictForward, VerdictAnswer:
+			remote = w.send(i, m) || remote
+		case VerdictConsume:
+			w.counters.local[countConsumed]++
+			w.free(b.desc[i].Buf)
+		}
+	}
+	if remote {
+		for _, r := range w.sendOut {
+			if r != nil {
+				r.Publish()
+			}
+		}
+	}
+	w.collect()
+	w.sendAll()
+}
+
+// send queues packet i for its receiver, and reports whether it went to another
+// lcore.
+func (w *Worker) send(i int, m *Meta) (remote bool) {
+	d := &w.burst.desc[i]
+	dest := w.eniQueue[m.Egress] + uint32(m.Queue)
+	q := &w.out[dest]
+	if q.queue == nil {
+		if !w.sendOut[q.owner].Put(&sendItem{d.Buf, dest, d.PktLen}) {
+			w.dropAt(i, drop.EgressRingFull)
+			return false
+		}
+		return true
+	}
+	if !q.queue.Push(d.Buf, d.PktLen) {
+		w.dropAt(i, drop.TxQueueFull)
+		return false
+	}
+	w.markDirty(dest)
+	return false
+}
+
+func (w *Worker) markDirty(dest uint32) {
+	if q := &w.out[dest]; !q.dirty {
+		q.dirty = true
+		w.dirty = append(w.dirty, dest)
+	}
+}
+
+// collect queues what other lcores have for the queues that this one serves.
+func (w *Worker) collect() {
+	for _, r := range w.sendIn {
+		if r == nil {
+			continue
+		}
+		for range 2 * pktio.MaxBurst {
+			it := r.Peek()
+			if it == nil {
+				break
+			}
+			q := &w.out[it.dest]
+			if q.queue.Push(it.buf, it.len) {
+				w.markDirty(it.dest)
+			} else {
+				w.countDrop(q.eni, drop.TxQueueFull)
+				w.free(it.buf)
+			}
+			r.Advance()
+		}
+		r.Release()
+	}
+}
+
+// sendAll gives the devices a run of every queue that holds something, together
+// with all that is to be freed.
+func (w *Worker) sendAll() {
+	f := &w.flush
+	if len(w.dirty) == 0 && len(f.Frees) == 0 {
+		return
+	}
+	f.Runs = f.Runs[:len(w.dirty)]
+	for i, dest := range w.dirty {
+		w.out[dest].queue.Run(&f.Runs[i], maxRun)
+	}
+	w.io.Tx(f)
+	keep := w.dirty[:0]
+	for i, dest := range w.dirty {
+		q := &w.out[dest]
+		sent := int(f.Runs[i].Sent)
+		w.countTx(q.eni, uint64(sent), q.queue.Done(sent))
+		if q.queue.Len() > 0 {
+			keep = append(keep, dest)
+		} else {
+			q.dirty = false
+		}
+	}
+	w.dirty = keep
+	f.Frees, f.Resizes = f.Frees[:0], f.Resizes[:0]
+}
+
+// free gives a packet's buffer back with the next call into the devices.
+func (w *Worker) free(buf uint64) {
+	w.flush.Frees = append(w.flush.Frees, buf) // room for a round's worst case: see newWorker
+}

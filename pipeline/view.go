@@ -1,0 +1,57 @@
+package pipeline
+
+import (
+	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/internal/packet"
+	"github.com/nitrod/nitrod/policy"
+)
+
+// view is a policy snapshot together with what the stages derive from it once,
+// so that no lcore has to: the answers to DHCP, and how each ENI spreads what it
+// receives over its queues. Immutable.
+type view struct {
+	snap *policy.Snapshot
+	dhcp []packet.DHCPConfig // by ENI; without an address where it has no IPv4
+	rss  []receiveSide       // by ENI
+}
+
+// receiveSide is an ENI's choice of receive queue (docs/semantics.md, RSS).
+type receiveSide struct {
+	function hash.RSSFunction
+	table    hash.IndirectionTable
+}
+
+func newView(snap *policy.Snapshot, rss hash.RSSFunction) (*view, error) {
+	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, len(snap.ENIs)), rss: make([]receiveSide, len(snap.ENIs))}
+	for i := range snap.ENIs {
+		r := &snap.ENIs[i]
+		if r.Dead() {
+			continue
+		}
+		table, err := hash.NewIndirectionTable(hash.DefaultIndirection, int(r.Queues))
+		if err != nil {
+			return nil, err
+		}
+		v.rss[i] = receiveSide{rss, table}
+		info := snap.ENI(uint16(i))
+		if info.Primary4.IsValid() {
+			v.dhcp[i] = packet.DHCPConfig{
+				Client: r.MAC, Addr: info.Primary4, PrefixLen: info.Prefix4.Bits(),
+				Router: info.Router4, RouterMAC: r.RouterMAC, DNS: info.Resolver, MTU: r.MTU,
+			}
+		}
+	}
+	return v, nil
+}
+
+// queueOf returns the receive queue of an ENI for a flow.
+func (v *view) queueOf(eni uint16, k *hash.FlowKey) uint8 {
+	r := &v.rss[eni]
+	return uint8(r.table.Entry(r.function.Hash(k)))
+}
+
+// fragmentQueueOf returns the receive queue of an ENI for fragments.
+func (v *view) fragmentQueueOf(eni uint16, k *hash.FlowKey) uint8 {
+	r := &v.rss[eni]
+	return uint8(r.table.Entry(r.function.HashAddrs(k)))
+}

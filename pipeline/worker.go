@@ -1,0 +1,138 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/policy"
+	"github.com/nitrod/nitrod/rings"
+)
+
+// noENI is the index of no ENI.
+const noENI = ^uint16(0)
+
+// Worker is one lcore's pipeline: it owns the flow cache and the sessions of
+// its shards, and carries a burst of packets through all stages before it takes
+// the next.
+//
+// Thread-safety: Round is called by one goroutine, the lcore. Everything in a
+// Worker is that goroutine's own, but for the published counters and what the
+// flow cache and the session table offer to readers.
+type Worker struct {
+	engine *Engine
+	id     int
+	io     pktio.IO
+	clock  Clock
+
+	// Read once per round.
+	now  int64  // ns
+	tick uint16 // of the flow cache's clock
+	view *view
+	enis []policy.ENIRecord // of view
+
+	burst   burst
+	known   int // packets below come from the waiting queue and have their hash
+	parsed  int // packets below are parsed already
+	budget  int // slow-path runs left in this round
+	changed bool
+
+	cache    *flowcache.Cache
+	sessions *conntrack.Table
+	waiting  waitQueue
+	frags    fragStore
+	portENI  []uint16
+	in       []*rings.SPSC[item] // from each other lcore; nil from itself
+	handed   []*rings.SPSC[item] // to each other lcore
+	shards   [pktio.MaxBurst]uint16
+
+	out      []destQueue // every ENI's receive queues
+	dirty    []uint32    // those of out with something to send
+	eniQueue []uint32    // first index in out of each ENI
+	sendIn   []*rings.SPSC[sendItem]
+	sendOut  []*rings.SPSC[sendItem]
+	flush    pktio.Flush
+	query    policy.Query // of the slow path, kept off its stack
+
+	counters  counters
+	eniCounts eniCounters
+	gaps      gapHistogram
+	nextTidy  int64
+	empty     int // rounds in a row without work
+	sink      uint64
+}
+
+// Round does everything once: it takes a burst in, carries it through the
+// stages, and gives to the devices what is to be sent. It returns how many
+// packets it took in.
+func (w *Worker) Round() int {
+	w.begin()
+	n := w.receive()
+	w.parse()
+	w.dispatch()
+	w.lookup()
+	w.decide() // slow path and track, packet by packet, in order
+	w.limit()
+	w.rewrite()
+	w.transmit()
+	w.tidy()
+	return n
+}
+
+// begin reads the clock and the policy once for the whole round.
+func (w *Worker) begin() {
+	now := w.clock.Now()
+	w.gaps.note(now - w.now)
+	w.now = now
+	w.tick = uint16(now >> tickShift)
+	w.budget = w.engine.cfg.SlowPathBudget
+	if v := w.engine.view.Load(); v != w.view {
+		w.view, w.enis = v, v.snap.ENIs
+	}
+	w.counters.local[countRounds]++
+}
+
+// tickShift makes ticks of the flow cache's clock from nanoseconds: 1.07 s.
+const tickShift = 30
+
+// Clock gives monotonic time in nanoseconds.
+type Clock interface{ Now() int64 }
+
+// MonotonicClock is the machine's clock, counted from when it was made.
+type MonotonicClock struct{ start time.Time }
+
+// NewMonotonicClock returns a clock that starts at one second, so that no time
+// is zero.
+func NewMonotonicClock() *MonotonicClock {
+	return &MonotonicClock{time.Now().Add(-time.Second)}
+}
+
+// Now returns nanoseconds since just before the clock was made.
+func (c *MonotonicClock) Now() int64 { return int64(time.Since(c.start)) }
+
+// Run calls Round until stop is closed by the engine, pausing as the polling
+// mode says.
+func (w *Worker) run() {
+	cfg := &w.engine.cfg
+	for !w.engine.stopping.Load() {
+		if w.Round() != 0 || len(w.dirty) != 0 {
+			w.empty = 0
+			continue
+		}
+		w.empty++
+		if cfg.Sleep != 0 && w.empty > cfg.EmptyRounds {
+			w.io.Idle(cfg.Sleep)
+			w.now = w.clock.Now() // a chosen pause is no gap between polls
+		}
+	}
+	w.engine.polling.Done()
+	w.engine.polling.Wait() // nobody puts anything on a ring any more
+	w.drain()
+}
+
+// hashOf returns the flow hash of a key.
+func (w *Worker) hashOf(k *hash.FlowKey, vpc uint16) uint64 {
+	return w.engine.hasher.Hash(k, uint32(vpc))
+}
