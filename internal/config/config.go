@@ -1,0 +1,89 @@
+// Package config reads nitrod's configuration file.
+//
+// There is one YAML file and one schema: the structs in schema.go and
+// schema_vpc.go. The decoder is strict and keeps positions: an unknown key, a
+// value of the wrong kind or out of its range, and settings that contradict
+// each other are errors with file, line and column, and one reading reports
+// them all. docs/configuration.md is generated from the same structs.
+//
+// What VPC objects mean together (references, overlaps, duplicates) is
+// judged by policy.Compile, to which Config.Objects is the input.
+package config
+
+//go:generate go run ./gen . ../../docs/configuration.md
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/nitrod/nitrod/policy"
+)
+
+// Config is a configuration file with every default applied.
+type Config struct {
+	File      string
+	Host      Host
+	Tables    Tables
+	SlowPath  SlowPath
+	Conntrack Conntrack
+
+	// Objects is the VPC configuration, in the order of the file.
+	Objects policy.Objects
+
+	// Ports has one port for each of Objects.ENIs, in the same order.
+	Ports []Port
+}
+
+// maxFileSize bounds the file. A host with 1,000 ENIs and as many rules each
+// for 100 groups stays below it.
+const maxFileSize = 16 << 20
+
+// Load reads and checks the file at path. cpus are the CPUs on which the
+// process may run (see AllowedCPUs).
+//
+// Errors: Errors where the file is at fault, with every mistake found;
+// otherwise the reason why it could not be read.
+func Load(path string, cpus []int) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	return Parse(path, data, cpus)
+}
+
+// Parse is Load for a file that has been read; name is what positions call it.
+// It depends on nothing but its arguments.
+//
+// Limits: the file has at most 16 MiB, and its aliases repeat at most 100,000
+// values.
+func Parse(name string, data []byte, cpus []int) (*Config, error) {
+	d := newDecoder(name)
+	if len(data) > maxFileSize {
+		d.errorf(policy.Pos{File: name}, "the file is larger than %d MiB", maxFileSize>>20)
+		return nil, d.errs
+	}
+	root := d.root(data)
+	if root == nil {
+		return nil, d.errs
+	}
+	var doc document
+	if !d.document(root, &doc) {
+		return nil, sorted(d.errs)
+	}
+
+	cfg := &Config{File: name, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Conntrack: doc.Conntrack}
+	d.checkHost(&doc.Host, cpus)
+	cfg.Host.Lcores.CPUs = doc.Host.Lcores.resolve(cpus)
+	cfg.Objects = d.objects(&doc)
+	cfg.Ports = d.ports(&doc)
+	if len(d.errs) > 0 {
+		return nil, sorted(d.errs)
+	}
+	return cfg, nil
+}

@@ -1,0 +1,162 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/nitrod/nitrod/policy"
+)
+
+// objects turns the file's VPC objects into policy's, with what a rule's keys
+// must not say together checked.
+func (d *decoder) objects(doc *document) policy.Objects {
+	return policy.Objects{
+		VPCs: convert(doc.VPCs, func(v *vpcDoc) policy.VPC {
+			return policy.VPC{ID: v.ID, CIDRs: v.CIDRs, Pos: v.Pos}
+		}),
+		Subnets: convert(doc.Subnets, func(s *subnetDoc) policy.Subnet {
+			return policy.Subnet{ID: s.ID, VPC: s.VPC, CIDRs: s.CIDRs, RouteTable: s.RouteTable, NetworkACL: s.NetworkACL, Pos: s.Pos}
+		}),
+		RouteTables: convert(doc.RouteTables, func(t *routeTableDoc) policy.RouteTable {
+			return policy.RouteTable{ID: t.ID, VPC: t.VPC, Main: t.Main, Routes: convert(t.Routes, route), Pos: t.Pos}
+		}),
+		NetworkACLs: convert(doc.NetworkACLs, func(a *networkACLDoc) policy.NetworkACL {
+			return policy.NetworkACL{ID: a.ID, VPC: a.VPC, Inbound: convert(a.Inbound, d.aclRule), Outbound: convert(a.Outbound, d.aclRule), Pos: a.Pos}
+		}),
+		SecurityGroups: convert(doc.SecurityGroups, d.securityGroup),
+		PrefixLists: convert(doc.PrefixLists, func(l *prefixListDoc) policy.PrefixList {
+			return policy.PrefixList{ID: l.ID, Prefixes: l.Prefixes, Pos: l.Pos}
+		}),
+		Instances: convert(doc.Instances, func(i *instanceDoc) policy.Instance {
+			return policy.Instance{ID: i.ID, ConntrackAllowance: i.ConntrackAllowance, Pos: i.Pos}
+		}),
+		ENIs: convert(doc.ENIs, eni),
+	}
+}
+
+func convert[From, To any](list []From, one func(*From) To) []To {
+	if list == nil {
+		return nil
+	}
+	out := make([]To, len(list))
+	for i := range list {
+		out[i] = one(&list[i])
+	}
+	return out
+}
+
+func route(r *routeDoc) policy.Route {
+	return policy.Route{Destination: r.Destination, Target: r.Target.kind, TargetID: r.Target.id, Pos: r.Pos}
+}
+
+func (d *decoder) aclRule(r *aclRuleDoc) policy.ACLRule {
+	return policy.ACLRule{
+		Number: r.Rule,
+		Allow:  r.Action == aclAllow,
+		Match:  d.match(matchDoc{&r.Protocol, &r.Ports, &r.ICMP, r.Pos}),
+		CIDR:   r.CIDR,
+		Pos:    r.Pos,
+	}
+}
+
+func (d *decoder) securityGroup(g *securityGroupDoc) policy.SecurityGroup {
+	out := policy.SecurityGroup{
+		ID: g.ID, VPC: g.VPC,
+		Inbound:  convert(g.Inbound, d.sgRule),
+		Outbound: convert(g.Outbound, d.sgRule),
+		Pos:      g.Pos,
+	}
+	if !d.given(&g.Outbound) {
+		out.Outbound = allowAll(g.Pos)
+	}
+	return out
+}
+
+// allowAll is the outbound side of a new security group (VPC guide, "Security
+// groups": by default, a group allows all outbound traffic).
+func allowAll(pos policy.Pos) []policy.SGRule {
+	all := policy.Match{Protocol: policy.ProtoAll, FromPort: allPorts.from, ToPort: allPorts.to}
+	return []policy.SGRule{
+		{Match: all, CIDR: netip.PrefixFrom(netip.IPv4Unspecified(), 0), Pos: pos},
+		{Match: all, CIDR: netip.PrefixFrom(netip.IPv6Unspecified(), 0), Pos: pos},
+	}
+}
+
+func (d *decoder) sgRule(r *sgRuleDoc) policy.SGRule {
+	peers := 0
+	for _, p := range []any{&r.CIDR, &r.Group, &r.PrefixList} {
+		if d.given(p) {
+			peers++
+		}
+	}
+	if peers != 1 && d.ok(r) {
+		d.fail(nil, r.Pos, "a security group's rule must have exactly one of the keys cidr, group and prefix_list, not %d", peers)
+	}
+	return policy.SGRule{
+		ID:         r.ID,
+		Match:      d.match(matchDoc{&r.Protocol, &r.Ports, &r.ICMP, r.Pos}),
+		CIDR:       r.CIDR,
+		Group:      r.Group,
+		PrefixList: r.PrefixList,
+		Pos:        r.Pos,
+	}
+}
+
+// match applies the rules of EC2's IpPermission: ports belong to tcp and udp,
+// types and codes to icmp and icmpv6, and all types means all codes. Where EC2
+// ignores ports of other protocols they are refused here, since whoever wrote
+// them means something by them.
+func (d *decoder) match(m matchDoc) policy.Match {
+	out := policy.Match{Protocol: int(*m.protocol)}
+	if !d.ok(m.protocol) {
+		return out
+	}
+	switch out.Protocol {
+	case policy.ProtoTCP, policy.ProtoUDP:
+		if !d.given(m.ports) {
+			d.fail(m.ports, m.pos, "a rule for tcp or udp must have the key ports, such as 80, 1000-2000 or all")
+		}
+		if d.given(m.icmp) {
+			d.fail(m.icmp, m.pos, "a rule for tcp or udp must not have the key icmp")
+		}
+		out.FromPort, out.ToPort = m.ports.from, m.ports.to
+	case policy.ProtoICMP, policy.ProtoICMPv6:
+		if d.given(m.ports) {
+			d.fail(m.ports, m.pos, "a rule for icmp or icmpv6 must not have the key ports; the key icmp names a type and a code")
+		}
+		out.FromPort, out.ToPort = -1, -1
+		if icmp := *m.icmp; icmp != nil {
+			out.FromPort, out.ToPort = int(icmp.Type), int(icmp.Code)
+			if icmp.Type < 0 && icmp.Code >= 0 && d.ok(&icmp.Type, &icmp.Code) {
+				d.fail(&icmp.Code, icmp.Pos, "code must be all where type is all")
+			}
+		}
+	default:
+		out.FromPort, out.ToPort = allPorts.from, allPorts.to
+		if d.given(m.ports) {
+			d.fail(m.ports, m.pos, "a rule must not have the key ports unless its protocol is tcp or udp")
+		}
+		if d.given(m.icmp) {
+			d.fail(m.icmp, m.pos, "a rule must not have the key icmp unless its protocol is icmp or icmpv6")
+		}
+	}
+	return out
+}
+
+func eni(e *eniDoc) policy.ENI {
+	return policy.ENI{
+		ID:              e.ID,
+		Instance:        e.Instance,
+		Subnet:          e.Subnet,
+		MAC:             e.MAC,
+		Addresses:       e.Addresses,
+		SecurityGroups:  e.SecurityGroups,
+		SourceDestCheck: e.SourceDestCheck,
+		MTU:             e.MTU,
+		Queues:          e.Queues,
+		TCPEstablished:  int(e.TCPEstablishedTimeout / time.Second),
+		UDP:             int(e.UDPTimeout / time.Second),
+		UDPStream:       int(e.UDPStreamTimeout / time.Second),
+		Pos:             e.Pos,
+	}
+}

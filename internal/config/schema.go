@@ -1,0 +1,221 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/nitrod/nitrod/policy"
+)
+
+// The structs in this file and in schema_vpc.go are the schema: their tags
+// (see field) drive the decoder, and their comments become
+// docs/configuration.md.
+
+// document is a whole file.
+type document struct {
+	// What nitrod takes from the machine: processors, memory, and how it uses them.
+	Host Host `yaml:"host"`
+
+	// The sizes of the tables that hold flows and sessions. They are fixed while nitrod runs.
+	Tables Tables `yaml:"tables"`
+
+	// How much of an lcore's time new flows may take from established ones.
+	SlowPath SlowPath `yaml:"slow_path"`
+
+	// Connection tracking: what AWS does not publish and nitrod therefore chose. The timers that AWS
+	// publishes are set per ENI.
+	Conntrack Conntrack `yaml:"conntrack"`
+
+	// Private networks. Addresses are unique within one VPC only.
+	VPCs []vpcDoc `yaml:"vpcs" noun:"VPC"`
+
+	// Parts of a VPC, each with one route table and one network ACL.
+	Subnets []subnetDoc `yaml:"subnets" noun:"subnet"`
+
+	// Lists of routes. The local routes to the CIDR blocks of the VPC are implied.
+	RouteTables []routeTableDoc `yaml:"route_tables" noun:"route table"`
+
+	// Stateless, ordered filters at the edge of subnets. A new one denies everything, as on AWS.
+	NetworkACLs []networkACLDoc `yaml:"network_acls" noun:"network ACL"`
+
+	// Stateful allow lists, applied at ENIs.
+	SecurityGroups []securityGroupDoc `yaml:"security_groups" noun:"security group"`
+
+	// Named sets of CIDR blocks for use in security groups.
+	PrefixLists []prefixListDoc `yaml:"prefix_lists" noun:"prefix list"`
+
+	// The owners of ENIs, which share an instance's allowances.
+	Instances []instanceDoc `yaml:"instances" noun:"instance"`
+
+	// Network interfaces: what a guest is given, and the port through which it is reached.
+	ENIs []eniDoc `yaml:"enis" noun:"ENI"`
+}
+
+// Host is what nitrod takes from the machine.
+type Host struct {
+	// The CPUs that nitrod polls with, one lcore each. `auto` takes the last CPU that the process
+	// may run on; a count takes that many of the last; a list names them. The first CPU is best left
+	// to control work and to the guests.
+	Lcores LcoreSpec `yaml:"lcores" default:"auto"`
+
+	// Packets taken from one queue in one round.
+	Burst int `yaml:"burst" default:"32" min:"1" max:"64"`
+
+	// Memory that DPDK takes at start for packet buffers and its own objects.
+	Memory Size `yaml:"memory" default:"256MiB" min:"32MiB" max:"1024GiB"`
+
+	// Whether DPDK's memory lies in hugepages: `auto` uses them where the machine has enough free,
+	// `on` refuses to start without, `off` never does.
+	Hugepages Hugepages `yaml:"hugepages" default:"auto" enum:"auto,on,off"`
+
+	// Packet buffers. Each costs `data_room` and 320 bytes of `memory`.
+	Mbufs int `yaml:"mbufs" default:"65536" min:"1024" max:"16777216"`
+
+	// Bytes of a packet that one buffer holds, headroom not counted. `9.5KiB` holds a jumbo frame
+	// (MTU 9001) in one segment; with less it takes several.
+	DataRoom Size `yaml:"data_room" default:"2KiB" min:"2KiB" max:"32KiB"`
+
+	// `adaptive` lets an lcore that finds nothing to do sleep for `idle_sleep`, which spares the CPU
+	// and adds at most that delay to the next packet; `busy` polls without a pause.
+	Polling Polling `yaml:"polling" default:"adaptive" enum:"adaptive,busy"`
+
+	// The longest sleep of an idle lcore with `adaptive` polling.
+	IdleSleep time.Duration `yaml:"idle_sleep" default:"100us" min:"1us" max:"10ms"`
+
+	// Further arguments for DPDK's environment layer (EAL), each an item of its own. Those that
+	// `lcores`, `memory` and `hugepages` stand for are refused.
+	EAL []string `yaml:"eal" as:"argument"`
+
+	// The Unix socket behind nitrod's subcommands.
+	ControlSocket string `yaml:"control_socket" default:"/run/nitrod/nitrod.sock" as:"socket"`
+
+	// The least severe messages that are logged.
+	LogLevel slog.Level `yaml:"log_level" default:"info"`
+
+	// Go's garbage collector target (GOGC). Nothing is allocated while packets flow, so a high value
+	// makes collections, each of which can delay a poll, rare at the cost of a few MiB.
+	GCPercent int `yaml:"gc_percent" default:"400" min:"50" max:"10000"`
+}
+
+// Hugepages says whether DPDK's memory lies in hugepages.
+type Hugepages string
+
+// The values of Hugepages.
+const (
+	HugepagesAuto Hugepages = "auto"
+	HugepagesOn   Hugepages = "on"
+	HugepagesOff  Hugepages = "off"
+)
+
+// Polling is what an lcore does when it finds nothing to do.
+type Polling string
+
+// The values of Polling.
+const (
+	PollingAdaptive Polling = "adaptive"
+	PollingBusy     Polling = "busy"
+)
+
+// Tables are sizes that are fixed while nitrod runs.
+type Tables struct {
+	// Entries of the flow caches of all lcores together. Each direction of a flow takes one.
+	Flows int `yaml:"flows" default:"1048576" min:"1024" max:"67108864"`
+
+	// Flow cache entries not used for so long are dropped. The session outlives them; the next packet
+	// finds it again on the slow path.
+	FlowIdle time.Duration `yaml:"flow_idle" default:"60s" min:"1s" max:"1h"`
+
+	// Sessions (tracked flows) of all lcores together. It bounds the host; an instance's share of it
+	// is `conntrack_allowance`.
+	Sessions int `yaml:"sessions" default:"1048576" min:"1024" max:"67108864"`
+}
+
+// SlowPath bounds the work for new flows, for each lcore.
+type SlowPath struct {
+	// First packets that an lcore takes through the slow path for one burst.
+	Budget int `yaml:"budget" default:"16" min:"1" max:"64"`
+
+	// Packets that may wait for the budget, for each lcore. Those beyond it are dropped and counted
+	// as `slowpath_queue_full`.
+	Queue int `yaml:"queue" default:"4096" min:"64" max:"1048576"`
+}
+
+// Conntrack is connection tracking beyond what AWS publishes. All timers are
+// idle times.
+type Conntrack struct {
+	// What becomes of a TCP packet that is no SYN and belongs to no session: `pickup` tracks it from
+	// there where the rules admit it, as after a restart of nitrod; `strict` drops it.
+	TCPMidstream Midstream `yaml:"tcp_midstream" default:"pickup" enum:"pickup,strict"`
+
+	// TCP, after a SYN without answer.
+	TCPSynSent time.Duration `yaml:"tcp_syn_sent" default:"30s" min:"1s" max:"1h"`
+
+	// TCP, after SYN and SYN-ACK. It lasts for five repetitions of a lost SYN-ACK.
+	TCPSynReceived time.Duration `yaml:"tcp_syn_received" default:"60s" min:"1s" max:"1h"`
+
+	// TCP, after the first FIN. It is the longest that a connection closed on one side may pause.
+	TCPClosing time.Duration `yaml:"tcp_closing" default:"120s" min:"1s" max:"1h"`
+
+	// TCP, after FINs from both sides, so that repeated ones still pass.
+	TCPTimeWait time.Duration `yaml:"tcp_time_wait" default:"30s" min:"1s" max:"1h"`
+
+	// TCP, after an RST. It is short: on AWS, packets that come after a connection closed must be
+	// admitted by the rules again.
+	TCPClosed time.Duration `yaml:"tcp_closed" default:"5s" min:"1s" max:"1h"`
+
+	// ICMP and ICMPv6 queries, such as echo.
+	ICMP time.Duration `yaml:"icmp" default:"30s" min:"1s" max:"1h"`
+
+	// All other protocols, tracked by their pair of addresses. The default is AWS's.
+	Other time.Duration `yaml:"other" default:"600s" min:"1s" max:"24h"`
+}
+
+// Midstream is what becomes of a TCP packet that is no SYN and belongs to no
+// session.
+type Midstream string
+
+// The values of Midstream.
+const (
+	MidstreamPickup Midstream = "pickup"
+	MidstreamStrict Midstream = "strict"
+)
+
+// Port is the way to an ENI's guest. Exactly one of Device and Tap is set.
+type Port struct {
+	// ENI is the id of the ENI that the port belongs to.
+	ENI string
+
+	// Any DPDK device, by PCI address or as `NAME,ARG=VALUE...` for a virtual one. Exactly one of
+	// `device` and `tap` is given.
+	Device string `yaml:"device" as:"device"`
+
+	// A network interface of this host's kernel, made by nitrod, for containers and namespaces.
+	Tap *Tap `yaml:"tap"`
+
+	// Queues from which nitrod receives: what the guest sends with. Default: the ENI's `queues`.
+	RxQueues int `yaml:"rx_queues" min:"1" max:"128"`
+
+	// Queues to which nitrod transmits. With fewer than the ENI's `queues`, several of the guest's
+	// queues share one. A tap has as many as `rx_queues`. Default: the ENI's `queues`.
+	TxQueues int `yaml:"tx_queues" min:"1" max:"128"`
+
+	// Depth of each of the guest's receive rings, a power of two: so many packets may wait for the
+	// guest before more are dropped as `tx_queue_full`. Default and range are ENA's.
+	RxRing int `yaml:"rx_ring" default:"1024" min:"256" max:"16384"`
+
+	Pos policy.Pos
+}
+
+// Tap is a persistent tap interface that nitrod makes and removes.
+type Tap struct {
+	// The interface's name in its namespace.
+	Name string `yaml:"name" as:"ifname" required:"true"`
+
+	// The network namespace in which the interface is made. Default: nitrod's own.
+	Namespace string `yaml:"namespace" as:"netns"`
+
+	// Make the namespace where it does not exist, and remove at the end what was made.
+	CreateNamespace bool `yaml:"create_namespace" default:"false"`
+
+	Pos policy.Pos
+}

@@ -1,0 +1,234 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/nitrod/nitrod/policy"
+)
+
+type vpcDoc struct {
+	// Its name.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// Its address blocks, IPv4 and IPv6.
+	CIDRs []netip.Prefix `yaml:"cidrs" required:"true"`
+
+	Pos policy.Pos
+}
+
+type subnetDoc struct {
+	// Its name.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// The VPC that it is a part of.
+	VPC string `yaml:"vpc" as:"id" required:"true"`
+
+	// One IPv4 block, one IPv6 block, or one of each, from the VPC's.
+	CIDRs []netip.Prefix `yaml:"cidrs" required:"true"`
+
+	// Its route table. Default: the VPC's main one.
+	RouteTable string `yaml:"route_table" as:"id"`
+
+	// Its network ACL. Default: the default ACL, which allows everything.
+	NetworkACL string `yaml:"network_acl" as:"id"`
+
+	Pos policy.Pos
+}
+
+type routeTableDoc struct {
+	// Its name.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// The VPC that it serves.
+	VPC string `yaml:"vpc" as:"id" required:"true"`
+
+	// Whether it serves the subnets that name no table.
+	Main bool `yaml:"main" default:"false"`
+
+	// Its routes; the longest prefix that has the destination wins.
+	Routes []routeDoc `yaml:"routes" noun:"route"`
+
+	Pos policy.Pos
+}
+
+type routeDoc struct {
+	// The addresses that the route leads to.
+	Destination netip.Prefix `yaml:"destination" required:"true"`
+
+	// `local`, `blackhole` (dropped as `route_blackhole`), `eni:ID`, or `gateway:NAME` for a gateway
+	// that this host does not have (dropped as `route_no_such_target`).
+	Target target `yaml:"target" required:"true"`
+
+	Pos policy.Pos
+}
+
+// matchDoc is what rules of both kinds ask of a packet.
+type matchDoc struct {
+	protocol *protocol
+	ports    *portRange
+	icmp     **icmpDoc
+	pos      policy.Pos
+}
+
+type icmpDoc struct {
+	// The message's type.
+	Type icmpValue `yaml:"type" default:"all"`
+
+	// The message's code. It is `all` where the type is.
+	Code icmpValue `yaml:"code" default:"all"`
+
+	Pos policy.Pos
+}
+
+type networkACLDoc struct {
+	// Its name.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// The VPC whose subnets may use it.
+	VPC string `yaml:"vpc" as:"id" required:"true"`
+
+	// Rules for packets that enter the subnet. What no rule matches is denied.
+	Inbound []aclRuleDoc `yaml:"inbound" noun:"inbound rule"`
+
+	// Rules for packets that leave the subnet. What no rule matches is denied.
+	Outbound []aclRuleDoc `yaml:"outbound" noun:"outbound rule"`
+
+	Pos policy.Pos
+}
+
+type aclRuleDoc struct {
+	// Its number. The rule with the lowest number that matches decides.
+	Rule int `yaml:"rule" min:"1" max:"32766" required:"true"`
+
+	// What becomes of packets that match.
+	Action aclAction `yaml:"action" enum:"allow,deny" required:"true"`
+
+	// The protocol; `-1` is `all`.
+	Protocol protocol `yaml:"protocol" required:"true"`
+
+	// Destination ports. For tcp and udp they must be given; other protocols have none.
+	Ports portRange `yaml:"ports"`
+
+	// Which messages, for icmp and icmpv6. Default: all.
+	ICMP *icmpDoc `yaml:"icmp"`
+
+	// The peer's addresses: the source of inbound packets, the destination of outbound ones.
+	CIDR netip.Prefix `yaml:"cidr" required:"true"`
+
+	Pos policy.Pos
+}
+
+type aclAction string
+
+const aclAllow aclAction = "allow"
+
+type securityGroupDoc struct {
+	// Its name.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// The VPC whose ENIs may use it.
+	VPC string `yaml:"vpc" as:"id" required:"true"`
+
+	// Rules that admit flows to the ENI. Default: none, so that nothing is admitted.
+	Inbound []sgRuleDoc `yaml:"inbound" noun:"inbound rule"`
+
+	// Rules that admit flows from the ENI. Default: everything, as for a new group on AWS; write
+	// `outbound: []` for nothing.
+	Outbound []sgRuleDoc `yaml:"outbound" noun:"outbound rule"`
+
+	Pos policy.Pos
+}
+
+type sgRuleDoc struct {
+	// A name for the rule in explain and counters. Default: GROUP/in/N or GROUP/out/N.
+	ID string `yaml:"id" as:"id"`
+
+	// The protocol; `-1` is `all`.
+	Protocol protocol `yaml:"protocol" required:"true"`
+
+	// Destination ports. For tcp and udp they must be given; other protocols have none.
+	Ports portRange `yaml:"ports"`
+
+	// Which messages, for icmp and icmpv6. Default: all.
+	ICMP *icmpDoc `yaml:"icmp"`
+
+	// The peer, by address. Exactly one of `cidr`, `group` and `prefix_list` is given.
+	CIDR netip.Prefix `yaml:"cidr"`
+
+	// The peer, as any ENI that is a member of this security group.
+	Group string `yaml:"group" as:"id"`
+
+	// The peer, by the addresses of a prefix list.
+	PrefixList string `yaml:"prefix_list" as:"id"`
+
+	Pos policy.Pos
+}
+
+type prefixListDoc struct {
+	// Its name.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// The blocks in it.
+	Prefixes []netip.Prefix `yaml:"prefixes"`
+
+	Pos policy.Pos
+}
+
+type instanceDoc struct {
+	// Its name.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// Flows that may be tracked for all its ENIs together; 0 is no limit but `tables: sessions`. At
+	// the limit only new flows are refused, and counted as `conntrack_allowance_exceeded`. AWS does
+	// not publish its values.
+	ConntrackAllowance int `yaml:"conntrack_allowance" default:"0" min:"0" max:"67108864"`
+
+	Pos policy.Pos
+}
+
+type eniDoc struct {
+	// Its name.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// The instance that it belongs to.
+	Instance string `yaml:"instance" as:"id" required:"true"`
+
+	// The subnet that it lies in.
+	Subnet string `yaml:"subnet" as:"id" required:"true"`
+
+	// Its MAC address, from which alone it may send.
+	MAC mac `yaml:"mac" required:"true"`
+
+	// Its addresses, from the subnet's blocks. The first of each family is the primary one.
+	Addresses []netip.Addr `yaml:"addresses" required:"true"`
+
+	// Its security groups; their rules are taken together.
+	SecurityGroups []string `yaml:"security_groups" as:"id" required:"true"`
+
+	// Whether it sends from, and receives for, its own addresses only. Appliances that forward need
+	// `false`.
+	SourceDestCheck bool `yaml:"source_dest_check" default:"true"`
+
+	// Its MTU, which DHCP tells the guest. AWS's default is 9001; ours is what containers, uplinks and
+	// one packet buffer of the default `data_room` carry. For jumbo frames raise that as well.
+	MTU int `yaml:"mtu" default:"1500" min:"1280" max:"9001"`
+
+	// Receive queues of the guest, among which its flows are spread.
+	Queues int `yaml:"queues" default:"1" min:"1" max:"128"`
+
+	// Idle time of established TCP connections, in whole seconds (AWS: TcpEstablishedTimeout).
+	TCPEstablishedTimeout time.Duration `yaml:"tcp_established_timeout" default:"432000s" min:"60s" max:"432000s" step:"1s"`
+
+	// Idle time of UDP flows with no more than one request and one response, in whole seconds (AWS:
+	// UdpTimeout).
+	UDPTimeout time.Duration `yaml:"udp_timeout" default:"30s" min:"30s" max:"60s" step:"1s"`
+
+	// Idle time of UDP flows with more than that, in whole seconds (AWS: UdpStreamTimeout).
+	UDPStreamTimeout time.Duration `yaml:"udp_stream_timeout" default:"180s" min:"60s" max:"180s" step:"1s"`
+
+	// How the guest is reached.
+	Port *Port `yaml:"port" required:"true"`
+
+	Pos policy.Pos
+}
