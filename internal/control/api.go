@@ -1,0 +1,172 @@
+// Package control is the daemon's local API, and its client: what the
+// subcommands of nitrod show comes from here. It is HTTP with JSON on a Unix
+// socket, readable by the socket's owner only.
+package control
+
+import (
+	"github.com/nitrod/nitrod/policy"
+)
+
+// Stats is the answer to GET /v1/stats. Counters are since the daemon's start.
+//
+// Rx + Originated = Tx + Consumed + the sum of Drops + Held; Held is what this
+// law gives while packets are under way, and zero when the daemon is quiet.
+type Stats struct {
+	TimeNS     int64             `json:"time_ns"` // of the day, since 1970
+	UptimeNS   int64             `json:"uptime_ns"`
+	Rx         uint64            `json:"rx"`
+	Originated uint64            `json:"originated"`
+	Tx         uint64            `json:"tx"`
+	Consumed   uint64            `json:"consumed"`
+	Held       int64             `json:"held"`
+	Dropped    uint64            `json:"dropped"`
+	Drops      map[string]uint64 `json:"drops"`
+	FlowHits   uint64            `json:"flow_hits"`
+	SlowPath   uint64            `json:"slow_path"`
+	Waited     uint64            `json:"waited"`
+	Flows      uint64            `json:"flows"`
+	Evicted    uint64            `json:"flows_evicted"`
+	Sessions   uint64            `json:"sessions"`
+	Begun      uint64            `json:"sessions_begun"`
+	Expired    uint64            `json:"sessions_expired"`
+	TableMem   string            `json:"table_memory"`
+
+	ENIs      map[string]ENI      `json:"enis"`
+	Instances map[string]Instance `json:"instances"`
+	Lcores    []Lcore             `json:"lcores"`
+	Mbufs     Mbufs               `json:"mbufs"`
+}
+
+// ENI is an ENI's counters as its guest sees them: rx is what it receives.
+type ENI struct {
+	Port      string `json:"port"`
+	RxPackets uint64 `json:"rx_packets"`
+	RxBytes   uint64 `json:"rx_bytes"`
+	TxPackets uint64 `json:"tx_packets"`
+	TxBytes   uint64 `json:"tx_bytes"`
+	Drops     uint64 `json:"drops"`
+	Link      string `json:"link"` // up, down, or why it is not known
+}
+
+// Instance is an instance's tracked connections.
+type Instance struct {
+	Used      int64  `json:"conntrack_used"`
+	Available *int64 `json:"conntrack_allowance_available,omitempty"` // absent without a limit
+}
+
+// Lcore is one poller's counters.
+type Lcore struct {
+	CPU      int    `json:"cpu"`
+	Rounds   uint64 `json:"rounds"`
+	Rx       uint64 `json:"rx"`
+	Tx       uint64 `json:"tx"`
+	FlowHits uint64 `json:"flow_hits"`
+	SlowPath uint64 `json:"slow_path"`
+	HandOver uint64 `json:"handed_over"`
+	Gaps     Gaps   `json:"gaps"`
+}
+
+// Gaps are the times between two polls of an lcore, chosen pauses left out.
+type Gaps struct {
+	Count uint64 `json:"count"`
+	P50   uint64 `json:"p50_ns"`
+	P99   uint64 `json:"p99_ns"`
+	P9999 uint64 `json:"p9999_ns"`
+	Max   uint64 `json:"max_ns"`
+}
+
+// Mbufs is the use of the packet buffers.
+type Mbufs struct {
+	Total     int `json:"total"`
+	Available int `json:"available"`
+}
+
+// Tuple is a flow as people write it.
+type Tuple struct {
+	Protocol string `json:"protocol"` // by name where it has one
+	Src      string `json:"src"`
+	Dst      string `json:"dst"`
+	SrcPort  uint16 `json:"src_port"`
+	DstPort  uint16 `json:"dst_port"`
+}
+
+// Flow is one flow-cache entry of GET /v1/flows: one direction.
+type Flow struct {
+	Tuple
+	ENI     string `json:"eni"`  // that sends
+	Path    string `json:"path"` // routed, or link for a neighbour in the subnet
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason,omitempty"`
+	Egress  string `json:"egress,omitempty"`
+	Queue   int    `json:"queue"`
+	Dir     string `json:"direction,omitempty"` // original or reply
+	Current bool   `json:"current"`             // judged by the policy in force
+	IdleNS  int64  `json:"idle_ns"`
+	Lcore   int    `json:"lcore"`
+}
+
+// Session is one tracked connection of GET /v1/conntrack.
+type Session struct {
+	Tuple
+	VPC         string `json:"vpc"`
+	Originator  string `json:"originator"` // ENI
+	Responder   string `json:"responder"`  // ENI
+	State       string `json:"state"`
+	AgeNS       int64  `json:"age_ns"`
+	IdleNS      int64  `json:"idle_ns"`
+	TimeoutNS   int64  `json:"timeout_ns"`
+	OutPackets  uint64 `json:"original_packets"`
+	OutBytes    uint64 `json:"original_bytes"`
+	BackPackets uint64 `json:"reply_packets"`
+	BackBytes   uint64 `json:"reply_bytes"`
+	Shard       int    `json:"shard"`
+	Lcore       int    `json:"lcore"`
+}
+
+// ExplainRequest is the body of POST /v1/explain: a frame, or what is needed to
+// make one.
+type ExplainRequest struct {
+	ENI   string `json:"eni,omitempty"`   // that sends; found by src if empty
+	Frame string `json:"frame,omitempty"` // in hexadecimal; the rest is then ignored
+
+	VPC      string `json:"vpc,omitempty"` // where several have src
+	Protocol string `json:"protocol,omitempty"`
+	Src      string `json:"src,omitempty"`
+	Dst      string `json:"dst,omitempty"`
+	SrcPort  uint16 `json:"src_port,omitempty"`
+	DstPort  uint16 `json:"dst_port,omitempty"`
+	TCPFlags string `json:"tcp_flags,omitempty"` // letters of FSRPAU; S if empty
+	ICMPType *uint8 `json:"icmp_type,omitempty"` // echo request if absent
+	ICMPCode uint8  `json:"icmp_code,omitempty"`
+}
+
+// Explanation is the answer to POST /v1/explain.
+type Explanation struct {
+	Packet  string        `json:"packet"` // one line
+	Verdict string        `json:"verdict"`
+	Reason  string        `json:"reason,omitempty"`
+	Code    string        `json:"code,omitempty"` // AWS Reachability Analyzer's word for the reason
+	Help    string        `json:"help,omitempty"`
+	ENI     string        `json:"eni"`
+	Class   string        `json:"class,omitempty"`
+	Shard   int           `json:"shard"`
+	Lcore   int           `json:"lcore"`
+	Cache   string        `json:"flow_cache,omitempty"` // hit, miss or stale
+	Session string        `json:"session,omitempty"`    // its state before and after
+	LeftNS  int64         `json:"session_left_ns,omitempty"`
+	Egress  string        `json:"egress,omitempty"`
+	Queue   int           `json:"queue"`
+	Steps   []policy.Step `json:"steps"`
+}
+
+// Version is the answer to GET /v1/version.
+type Version struct {
+	Nitrod string `json:"nitrod"`
+	DPDK   string `json:"dpdk"`
+	Go     string `json:"go"`
+}
+
+// Problem is the body of every answer that is not 200.
+type Problem struct {
+	Error string `json:"error"`
+}

@@ -1,0 +1,223 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/pipeline"
+	"github.com/nitrod/nitrod/pipeline/flowcache"
+)
+
+// Host tells the server what the engine does not know.
+type Host interface {
+	// Port describes the port of an ENI and its link.
+	Port(eni uint16) (device, link string)
+	// LcoreCPU returns the CPU of an lcore.
+	LcoreCPU(lcore int) int
+	// Mbufs returns the use of the packet buffers.
+	Mbufs() Mbufs
+	// Version returns the versions of nitrod and DPDK.
+	Version() (nitrod, dpdk string)
+}
+
+// Server answers on the control socket.
+//
+// Thread-safety: requests are served concurrently; they read what lcores
+// publish and change nothing.
+//
+// Limits: a request body of 1 MiB; answers of at most 100,000 flows or sessions.
+type Server struct {
+	engine *pipeline.Engine
+	host   Host
+	start  time.Time
+	http   http.Server
+	path   string
+}
+
+const (
+	maxBody  = 1 << 20
+	maxItems = 100_000
+)
+
+// Listen makes the socket at path, readable by its owner only, and serves it
+// until Close. A socket that a dead daemon left is replaced; one that answers
+// is an error.
+func Listen(path string, e *pipeline.Engine, h Host) (*Server, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn.Close()
+		return nil, errors.New("another nitrod answers on " + path)
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	mask := syscall.Umask(0o177)
+	l, err := net.Listen("unix", path)
+	syscall.Umask(mask)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{engine: e, host: h, start: time.Now(), path: path}
+	s.http = http.Server{Handler: s.routes(), ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	go s.http.Serve(l) //nolint:errcheck // it ends with ErrServerClosed
+	return s, nil
+}
+
+// Close stops serving and removes the socket.
+func (s *Server) Close() error { return s.http.Close() }
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/stats", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.stats()) })
+	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) {
+		v := Version{Go: runtime.Version()}
+		v.Nitrod, v.DPDK = s.host.Version()
+		reply(w, v)
+	})
+	mux.HandleFunc("GET /v1/flows", s.flows)
+	mux.HandleFunc("GET /v1/conntrack", s.sessions)
+	mux.HandleFunc("POST /v1/explain", s.explain)
+	return mux
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // a client that left needs no answer
+}
+
+func refuse(w http.ResponseWriter, status int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(Problem{err.Error()})
+}
+
+func (s *Server) stats() Stats {
+	e := s.engine
+	t := e.Total()
+	out := Stats{
+		TimeNS: time.Now().UnixNano(), UptimeNS: int64(time.Since(s.start)),
+		Rx: t.Rx, Originated: t.Originated, Tx: t.Tx, Consumed: t.Consumed, Held: t.Held(), Dropped: t.Dropped(),
+		Drops:    map[string]uint64{},
+		FlowHits: t.FlowHits, SlowPath: t.SlowPath, Waited: t.Waited,
+		Flows: t.FlowsLive, Evicted: t.Evicted, Sessions: t.SessionsLive, Begun: t.Sessions, Expired: t.Expired,
+		TableMem: e.Memory().String(),
+		ENIs:     map[string]ENI{}, Instances: map[string]Instance{}, Mbufs: s.host.Mbufs(),
+	}
+	for r, n := range t.Drops {
+		if n != 0 {
+			out.Drops[drop.Reason(r).String()] = n
+		}
+	}
+	snap := e.Policy()
+	for i := range snap.ENIs {
+		if snap.ENIs[i].Dead() {
+			continue
+		}
+		c := e.ENI(uint16(i))
+		eni := ENI{RxPackets: c.RxPackets, RxBytes: c.RxBytes, TxPackets: c.TxPackets, TxBytes: c.TxBytes, Drops: c.Drops}
+		eni.Port, eni.Link = s.host.Port(uint16(i))
+		out.ENIs[snap.ENI(uint16(i)).ID] = eni
+	}
+	for i := range snap.NumInstances() {
+		info := snap.Instance(uint16(i))
+		if info.ID == "" {
+			continue
+		}
+		inst := Instance{Used: e.Allowances().Used(uint16(i))}
+		if left, limited := e.Allowances().Available(uint16(i)); limited {
+			inst.Available = &left
+		}
+		out.Instances[info.ID] = inst
+	}
+	for i := range e.Lcores() {
+		l, g := e.Lcore(i), e.Gaps(i)
+		out.Lcores = append(out.Lcores, Lcore{
+			CPU: s.host.LcoreCPU(i), Rounds: l.Rounds, Rx: l.Rx, Tx: l.Tx,
+			FlowHits: l.FlowHits, SlowPath: l.SlowPath, HandOver: l.HandOver,
+			Gaps: Gaps{g.Count, g.P50, g.P99, g.P9999, g.Max},
+		})
+	}
+	return out
+}
+
+// limit reads the query's limit, at most maxItems.
+func limit(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return maxItems, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, errors.New("limit " + strconv.Quote(text) + " is not a number above zero")
+	}
+	return min(n, maxItems), nil
+}
+
+func (s *Server) flows(w http.ResponseWriter, r *http.Request) {
+	n, err := limit(r)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	eni := r.URL.Query().Get("eni")
+	snap, now := s.engine.Policy(), s.engine.Tick()
+	out := []Flow{}
+	s.engine.EachFlow(func(lcore int, e *flowcache.Entry) bool {
+		f := flowOf(snap, e, now)
+		f.Lcore = lcore
+		if eni == "" || f.ENI == eni || f.Egress == eni {
+			out = append(out, f)
+		}
+		return len(out) < n
+	})
+	reply(w, out)
+}
+
+func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
+	n, err := limit(r)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	eni := r.URL.Query().Get("eni")
+	snap, now := s.engine.Policy(), s.engine.Now()
+	out := []Session{}
+	s.engine.EachSession(func(lcore int, c *conntrack.Session) bool {
+		x := sessionOf(snap, c, now)
+		x.Lcore = lcore
+		if eni == "" || x.Originator == eni || x.Responder == eni {
+			out = append(out, x)
+		}
+		return len(out) < n
+	})
+	reply(w, out)
+}
+
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+	var req ExplainRequest
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&req); err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	out, err := Explain(s.engine, &req)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	reply(w, out)
+}
