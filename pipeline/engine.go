@@ -75,8 +75,8 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 		return nil, errors.New("pipeline: no lcores")
 	case cfg.Burst < 1 || cfg.Burst > pktio.MaxBurst:
 		return nil, errors.New("pipeline: burst is not from 1 to " + strconv.Itoa(pktio.MaxBurst))
-	case cfg.SlowPathBudget < 1 || cfg.SlowPathBudget >= pktio.MaxBurst:
-		return nil, errors.New("pipeline: slow-path budget is not from 1 to " + strconv.Itoa(pktio.MaxBurst-1))
+	case cfg.SlowPathBudget < 1 || cfg.SlowPathBudget > pktio.MaxBurst:
+		return nil, errors.New("pipeline: slow-path budget is not from 1 to " + strconv.Itoa(pktio.MaxBurst))
 	case cfg.SlowPathQueue < 1:
 		return nil, errors.New("pipeline: slow-path queue holds no packet")
 	case cfg.Clock == nil:

@@ -8,12 +8,15 @@ import "github.com/nitrod/nitrod/pipeline/flowcache"
 func (w *Worker) lookup() {
 	b := &w.burst
 	n := b.n
-	for i := range n {
-		m := &b.meta[i]
-		if i >= w.known {
-			m.Hash = w.hashOf(&b.keys[i], m.VPC)
-		}
-		b.hashes[i] = m.Hash
+	for i := range w.known {
+		b.hashes[i] = b.meta[i].Hash
+	}
+	for i := w.known; i < n; i++ {
+		b.scopes[i] = uint32(b.meta[i].VPC)
+	}
+	w.engine.hasher.HashBurst(b.keys[w.known:n], b.scopes[w.known:n], b.hashes[w.known:n])
+	for i := w.known; i < n; i++ {
+		b.meta[i].Hash = b.hashes[i]
 	}
 	w.cache.LookupBurst(b.hashes[:n], b.keys[:n], b.entry[:n])
 	acc := uint64(0)

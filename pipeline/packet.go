@@ -93,6 +93,7 @@ type burst struct {
 	n      int
 	desc   [pktio.MaxBurst]pktio.Desc
 	keys   [pktio.MaxBurst]hash.FlowKey
+	scopes [pktio.MaxBurst]uint32 // of the hashes: the VPC
 	hashes [pktio.MaxBurst]uint64
 	meta   [pktio.MaxBurst]Meta
 	entry  [pktio.MaxBurst]uint32 // in the flow cache

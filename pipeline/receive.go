@@ -9,8 +9,9 @@ func (w *Worker) receive() int {
 	b := &w.burst
 	n := 0
 	// As many as the slow path can take: none of them has to wait again, which
-	// would put it behind younger packets of its flow.
-	for w.waiting.n > 0 && n < w.budget {
+	// would put it behind younger packets of its flow. Half of the burst stays
+	// for packets that need no slow path.
+	for w.waiting.n > 0 && n < min(w.budget, pktio.MaxBurst/2) {
 		b.put(n, w.waiting.pop())
 		n++
 	}
@@ -33,8 +34,11 @@ func (w *Worker) receive() int {
 	}
 	w.counters.local[countHandedIn] += uint64(n - w.known)
 	w.parsed = n
-	got := w.io.Rx(b.desc[n:min(n+w.engine.cfg.Burst, pktio.MaxBurst)])
-	w.counters.local[countRx] += uint64(got)
-	b.n = n + got
-	return b.n
+	if n < pktio.MaxBurst {
+		got := w.io.Rx(b.desc[n:min(n+w.engine.cfg.Burst, pktio.MaxBurst)])
+		w.counters.local[countRx] += uint64(got)
+		n += got
+	}
+	b.n = n
+	return n
 }

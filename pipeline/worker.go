@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/nitrod/nitrod/conntrack"
-	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
 	"github.com/nitrod/nitrod/policy"
@@ -130,9 +129,4 @@ func (w *Worker) run() {
 	w.engine.polling.Done()
 	w.engine.polling.Wait() // nobody puts anything on a ring any more
 	w.drain()
-}
-
-// hashOf returns the flow hash of a key.
-func (w *Worker) hashOf(k *hash.FlowKey, vpc uint16) uint64 {
-	return w.engine.hasher.Hash(k, uint32(vpc))
 }

@@ -1,0 +1,257 @@
+package pipeline
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/internal/packet"
+	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/internal/simport"
+	"github.com/nitrod/nitrod/policy"
+)
+
+// manualClock is time that a test owns.
+type manualClock struct{ ns int64 }
+
+func (c *manualClock) Now() int64              { return c.ns }
+func (c *manualClock) advance(d time.Duration) { c.ns += int64(d) }
+
+// bed is an engine between in-memory ports, one per ENI, driven round by round.
+type bed struct {
+	t       testing.TB
+	clock   *manualClock
+	pool    *simport.Pool
+	ports   []*simport.Port // by ENI index
+	engine  *Engine
+	snap    *policy.Snapshot
+	objects *policy.Objects
+}
+
+type bedOptions struct {
+	lcores  int
+	config  func(*Config)
+	objects *policy.Objects // defaultObjects if nil
+	port    func(eni string) simport.PortConfig
+}
+
+func newBed(t testing.TB, o bedOptions) *bed {
+	t.Helper()
+	if o.lcores == 0 {
+		o.lcores = 1
+	}
+	if o.objects == nil {
+		o.objects = defaultObjects()
+	}
+	b := &bed{t: t, clock: &manualClock{ns: int64(time.Second)}, objects: o.objects}
+	var err error
+	if b.snap, err = policy.Compile(o.objects, nil); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		Burst: 32, SlowPathBudget: 16, SlowPathQueue: 256, Flows: 4096, FlowIdle: time.Minute, Sessions: 4096,
+		PickupMidstream: true, Timeouts: conntrack.DefaultTimeouts, RingSize: 1024, Clock: b.clock,
+	}
+	if o.config != nil {
+		o.config(&cfg)
+	}
+	b.pool = simport.NewPool(8192, 2048)
+	queues := make([][]simport.Queue, o.lcores)
+	var ports []Port
+	next := 0
+	for i := range b.snap.ENIs {
+		pc := simport.PortConfig{}
+		if o.port != nil {
+			pc = o.port(b.snap.ENI(uint16(i)).ID)
+		}
+		n := int(b.snap.ENIs[i].Queues)
+		pc.RxQueues, pc.TxQueues = n, n
+		p := simport.NewPort(b.pool, pc)
+		b.ports = append(b.ports, p)
+		ports = append(ports, Port{ENI: uint16(i), Port: p.ID(), Queues: n, Depth: 1024})
+		for q := range n {
+			queues[next%o.lcores] = append(queues[next%o.lcores], simport.Queue{Port: p, Queue: q})
+			next++
+		}
+	}
+	var ios []pktio.IO
+	for _, q := range queues {
+		ios = append(ios, simport.NewIO(b.pool, q))
+	}
+	if b.engine, err = New(cfg, b.snap, ports, ios); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.engine.Free(); err != nil {
+			t.Error(err)
+		}
+		b.pool.Close()
+	})
+	return b
+}
+
+// eni returns the index of an ENI.
+func (b *bed) eni(id string) uint16 {
+	b.t.Helper()
+	i, ok := b.snap.ENIByID(id)
+	if !ok {
+		b.t.Fatalf("no ENI %q", id)
+	}
+	return i
+}
+
+func (b *bed) record(id string) *policy.ENIRecord { return &b.snap.ENIs[b.eni(id)] }
+
+// inject gives frames to an ENI's port, as its guest would.
+func (b *bed) inject(id string, frames ...[]byte) {
+	b.t.Helper()
+	for _, f := range frames {
+		if !b.ports[b.eni(id)].Inject(0, f) {
+			b.t.Fatal("the port takes no more frames")
+		}
+	}
+}
+
+// settle lets all lcores run until nothing moves, publishes the counters, and
+// checks the law of accounting and the pool.
+func (b *bed) settle() Stats {
+	b.t.Helper()
+	for quiet := 0; quiet < 3; {
+		moved := 0
+		for _, w := range b.engine.workers {
+			moved += w.Round()
+		}
+		for _, w := range b.engine.workers {
+			if w.waiting.n > 0 {
+				moved++
+			}
+		}
+		if moved == 0 {
+			quiet++
+		} else {
+			quiet = 0
+		}
+	}
+	return b.stats()
+}
+
+// stats publishes the counters and checks the law.
+func (b *bed) stats() Stats {
+	b.t.Helper()
+	held := 0
+	for _, w := range b.engine.workers {
+		w.counters.publish()
+		w.eniCounts.publish()
+		held += w.waiting.n
+		for _, r := range w.in {
+			if r != nil {
+				held += r.Len()
+			}
+		}
+		for _, r := range w.sendIn {
+			if r != nil {
+				held += r.Len()
+			}
+		}
+		for i := range w.out {
+			if q := w.out[i].queue; q != nil {
+				held += q.Len()
+			}
+		}
+	}
+	s := b.engine.Total()
+	if s.Held() != int64(held) {
+		b.t.Fatalf("rx %d + originated %d = tx %d + consumed %d + dropped %d + held %d does not hold: %d are held",
+			s.Rx, s.Originated, s.Tx, s.Consumed, s.Dropped(), s.Held(), held)
+	}
+	return s
+}
+
+// received returns the frames that an ENI's guest got.
+func (b *bed) received(id string) [][]byte {
+	var frames [][]byte
+	p := b.ports[b.eni(id)]
+	for q := range int(b.record(id).Queues) {
+		p.Drain(q, func(f []byte) { frames = append(frames, append([]byte(nil), f...)) })
+	}
+	return frames
+}
+
+// frame builds a frame from one ENI to an address, by way of the router.
+func (b *bed) frame(from string, layers ...packet.Layer) []byte {
+	r := b.record(from)
+	return packet.Build(append([]packet.Layer{packet.Ether{Dst: r.RouterMAC, Src: r.MAC}}, layers...)...)
+}
+
+func (b *bed) tcp(from, to string, sport, dport uint16, flags uint8) []byte {
+	return b.frame(from, b.ip(from, to), packet.TCP{SrcPort: sport, DstPort: dport, Flags: flags}, packet.Payload("data"))
+}
+
+func (b *bed) udp(from, to string, sport, dport uint16) []byte {
+	return b.frame(from, b.ip(from, to), packet.UDP{SrcPort: sport, DstPort: dport}, packet.Payload("data"))
+}
+
+func (b *bed) ping(from, to string, typ uint8, id uint16) []byte {
+	return b.frame(from, b.ip(from, to), packet.ICMP{Type: typ, ID: id, Seq: 1}, packet.Payload("data"))
+}
+
+func (b *bed) ip(from, to string) packet.IPv4 {
+	return packet.IPv4{Src: b.snap.ENI(b.eni(from)).Primary4, Dst: b.snap.ENI(b.eni(to)).Primary4}
+}
+
+func (b *bed) wantDrops(s Stats, want map[drop.Reason]uint64) {
+	b.t.Helper()
+	for r, n := range s.Drops {
+		if n != want[drop.Reason(r)] {
+			b.t.Errorf("%d packets were dropped for %v, want %d", n, drop.Reason(r), want[drop.Reason(r)])
+		}
+	}
+}
+
+func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// defaultObjects is a VPC with two subnets: web and web2 in the one, app in the
+// other. Group app admits group web to TCP and UDP ports 80 and 5201 and to
+// ping; group web admits nothing but lets everything out.
+func defaultObjects() *policy.Objects {
+	all4, all6 := mustPrefix("0.0.0.0/0"), mustPrefix("::/0")
+	any := policy.Match{Protocol: policy.ProtoAll}
+	eni := func(id, subnet string, last byte, group string, addrs ...string) policy.ENI {
+		e := policy.ENI{
+			ID: id, Instance: id, Subnet: subnet, MAC: [6]byte{2, 0, 0, 0, 1, last}, SecurityGroups: []string{group},
+			SourceDestCheck: true, MTU: 1500, Queues: 1, TCPEstablished: 432000, UDP: 30, UDPStream: 180,
+		}
+		for _, a := range addrs {
+			e.Addresses = append(e.Addresses, netip.MustParseAddr(a))
+		}
+		return e
+	}
+	var admits []policy.SGRule
+	for _, proto := range []int{policy.ProtoTCP, policy.ProtoUDP} {
+		for _, port := range []int{80, 5201} {
+			admits = append(admits, policy.SGRule{Match: policy.Match{Protocol: proto, FromPort: port, ToPort: port}, Group: "web"})
+		}
+	}
+	for _, proto := range []int{policy.ProtoICMP, policy.ProtoICMPv6} {
+		admits = append(admits, policy.SGRule{Match: policy.Match{Protocol: proto, FromPort: -1, ToPort: -1}, Group: "web"})
+	}
+	return &policy.Objects{
+		VPCs: []policy.VPC{{ID: "v", CIDRs: []netip.Prefix{mustPrefix("10.0.0.0/16"), mustPrefix("2001:db8::/56")}}},
+		Subnets: []policy.Subnet{
+			{ID: "front", VPC: "v", CIDRs: []netip.Prefix{mustPrefix("10.0.1.0/24"), mustPrefix("2001:db8:0:1::/64")}},
+			{ID: "back", VPC: "v", CIDRs: []netip.Prefix{mustPrefix("10.0.2.0/24"), mustPrefix("2001:db8:0:2::/64")}},
+		},
+		SecurityGroups: []policy.SecurityGroup{
+			{ID: "web", VPC: "v", Outbound: []policy.SGRule{{Match: any, CIDR: all4}, {Match: any, CIDR: all6}}},
+			{ID: "app", VPC: "v", Inbound: admits},
+		},
+		Instances: []policy.Instance{{ID: "web"}, {ID: "web2"}, {ID: "app"}},
+		ENIs: []policy.ENI{
+			eni("web", "front", 10, "web", "10.0.1.10", "2001:db8:0:1::10"),
+			eni("web2", "front", 11, "web", "10.0.1.11", "2001:db8:0:1::11"),
+			eni("app", "back", 20, "app", "10.0.2.10", "2001:db8:0:2::10"),
+		},
+	}
+}
