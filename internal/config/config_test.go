@@ -54,8 +54,8 @@ func TestExample(t *testing.T) {
 		t.Errorf("ENI web (-want +got):\n%s", diff)
 	}
 	wantPorts := []Port{
-		{ENI: "web", Tap: &Tap{Name: "web0", Namespace: "web", CreateNamespace: true}, RxQueues: 1, TxQueues: 1, RxRing: 1024},
-		{ENI: "app", Tap: &Tap{Name: "app0", Namespace: "app", CreateNamespace: true}, RxQueues: 1, TxQueues: 1, RxRing: 1024},
+		{ENI: "web", Tap: &Tap{Name: "web0", Namespace: "web", CreateNamespace: true, Configure: true}, RxQueues: 1, TxQueues: 1, RxRing: 1024},
+		{ENI: "app", Tap: &Tap{Name: "app0", Namespace: "app", CreateNamespace: true, Configure: true}, RxQueues: 1, TxQueues: 1, RxRing: 1024},
 	}
 	if diff := cmp.Diff(wantPorts, cfg.Ports, cmpopts.IgnoreTypes(policy.Pos{})); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)

@@ -217,5 +217,8 @@ type Tap struct {
 	// Make the namespace where it does not exist, and remove at the end what was made.
 	CreateNamespace bool `yaml:"create_namespace" default:"false"`
 
+	// Give the interface the ENI's addresses and a default route, as a guest's own DHCP client would.
+	Configure bool `yaml:"configure" default:"false"`
+
 	Pos policy.Pos
 }

@@ -93,7 +93,7 @@ func TestDescribe(t *testing.T) {
 	for _, s := range Describe() {
 		sections[s.Path] = s
 	}
-	if s := sections["enis[].port.tap"]; s.GoType != "Tap" || len(s.Keys) != 3 || !s.Keys[0].Required {
+	if s := sections["enis[].port.tap"]; s.GoType != "Tap" || len(s.Keys) != 4 || !s.Keys[0].Required {
 		t.Errorf("the section of taps is %+v", s)
 	}
 	for _, s := range sections {

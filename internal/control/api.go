@@ -7,6 +7,9 @@ import (
 	"github.com/nitrod/nitrod/policy"
 )
 
+// DefaultSocket is where the daemon listens unless configured otherwise.
+const DefaultSocket = "/run/nitrod/nitrod.sock"
+
 // Stats is the answer to GET /v1/stats. Counters are since the daemon's start.
 //
 // Rx + Originated = Tx + Consumed + the sum of Drops + Held; Held is what this

@@ -1,0 +1,80 @@
+// Command nitrod is a software Nitro card: it gives the guests of a host what an
+// EC2 instance gets from the card below it. See README.md.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/nitrod/nitrod/internal/config"
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "unknown"
+
+// Exit codes.
+const (
+	exitFailed    = 1 // something went wrong while running
+	exitBadConfig = 2 // the command line or the configuration is at fault; nothing was started
+)
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+func main() {
+	root := newRoot()
+	err := root.Execute()
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, errorText(err))
+	os.Exit(exitCode(err))
+}
+
+// errorText is one line for each thing that is wrong.
+func errorText(err error) string {
+	var bad config.Errors
+	if errors.As(err, &bad) {
+		return bad.Error()
+	}
+	return "nitrod: " + err.Error()
+}
+
+func exitCode(err error) int {
+	var bad config.Errors
+	var usage usageError
+	if errors.As(err, &bad) || errors.As(err, &usage) {
+		return exitBadConfig
+	}
+	return exitFailed
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "nitrod",
+		Short: "A software Nitro card: VPC networking for VMs, containers and namespaces on DPDK",
+		Long: `nitrod gives the guests of a host what an EC2 instance gets from the card below
+it: network interfaces in a VPC, with security groups, network ACLs, routes and
+connection tracking.
+
+Exit codes: 0 done; 1 failed; 2 the command line or the configuration is at
+fault, and nothing was started.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newRun(), newCheck(), newStats(), newFlows(), newConntrack(), newExplain(), newVersion())
+	for _, c := range root.Commands() {
+		if args := c.Args; args != nil {
+			c.Args = func(cmd *cobra.Command, a []string) error {
+				if err := args(cmd, a); err != nil {
+					return usageError{err}
+				}
+				return nil
+			}
+		}
+	}
+	return root
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nitrod/nitrod/internal/control"
+	"github.com/spf13/cobra"
+)
+
+// client is the flags that every command has which asks a running daemon.
+type client struct {
+	socket string
+	json   bool
+}
+
+func (c *client) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.socket, "socket", control.DefaultSocket, "control socket of the daemon")
+	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON")
+}
+
+// show prints v as JSON, or by text.
+func (c *client) show(w io.Writer, v any, text func(io.Writer)) error {
+	if c.json {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	text(t)
+	return t.Flush()
+}
+
+func newStats() *cobra.Command {
+	var c client
+	cmd := &cobra.Command{
+		Use:   "stats",
+		Short: "Show counters: packets, drops by reason, ENIs, lcores",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var s control.Stats
+			if err := control.NewClient(c.socket).Get("/v1/stats", nil, &s); err != nil {
+				return err
+			}
+			return c.show(cmd.OutOrStdout(), s, func(w io.Writer) { printStats(w, &s) })
+		},
+	}
+	c.flags(cmd)
+	return cmd
+}
+
+func printStats(w io.Writer, s *control.Stats) {
+	fmt.Fprintf(w, "up\t%s\n", time.Duration(s.UptimeNS).Round(time.Second))
+	fmt.Fprintf(w, "packets\trx %d + originated %d = tx %d + dropped %d + consumed %d + held %d\n",
+		s.Rx, s.Originated, s.Tx, s.Dropped, s.Consumed, s.Held)
+	fmt.Fprintf(w, "decided\tby the flow cache %d, by the slow path %d, of which %d had waited\n", s.FlowHits, s.SlowPath, s.Waited)
+	fmt.Fprintf(w, "flows\t%d now, %d made room for others\n", s.Flows, s.Evicted)
+	fmt.Fprintf(w, "sessions\t%d now, %d begun, %d ended by idle time\n", s.Sessions, s.Begun, s.Expired)
+	fmt.Fprintf(w, "buffers\t%d of %d free; tables in %s memory\n", s.Mbufs.Available, s.Mbufs.Total, s.TableMem)
+	if len(s.Drops) > 0 {
+		fmt.Fprintf(w, "\nDROPS\tPACKETS\n")
+		for _, r := range slices.Sorted(maps.Keys(s.Drops)) {
+			fmt.Fprintf(w, "%s\t%d\n", r, s.Drops[r])
+		}
+	}
+	fmt.Fprintf(w, "\nENI\tPORT\tLINK\tRECEIVED\tBYTES\tSENT\tBYTES\tDROPPED\n")
+	for _, id := range slices.Sorted(maps.Keys(s.ENIs)) {
+		e := s.ENIs[id]
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", id, e.Port, e.Link, e.RxPackets, e.RxBytes, e.TxPackets, e.TxBytes, e.Drops)
+	}
+	if len(s.Instances) > 0 {
+		fmt.Fprintf(w, "\nINSTANCE\tTRACKED\tAVAILABLE\n")
+		for _, id := range slices.Sorted(maps.Keys(s.Instances)) {
+			i := s.Instances[id]
+			left := "no limit"
+			if i.Available != nil {
+				left = strconv.FormatInt(*i.Available, 10)
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\n", id, i.Used, left)
+		}
+	}
+	fmt.Fprintf(w, "\nLCORE\tCPU\tRX\tTX\tHITS\tSLOW PATH\tHANDED OVER\tGAP P50\tP99\tP99.99\tMAX\n")
+	for i, l := range s.Lcores {
+		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", i, l.CPU, l.Rx, l.Tx, l.FlowHits, l.SlowPath, l.HandOver,
+			time.Duration(l.Gaps.P50), time.Duration(l.Gaps.P99), time.Duration(l.Gaps.P9999), time.Duration(l.Gaps.Max))
+	}
+}
+
+// list is the flags of the commands that list something.
+type list struct {
+	client
+	eni   string
+	limit int
+}
+
+func (l *list) flags(cmd *cobra.Command) {
+	l.client.flags(cmd)
+	cmd.Flags().StringVar(&l.eni, "eni", "", "only those of this ENI")
+	cmd.Flags().IntVar(&l.limit, "limit", 1000, "at most so many")
+}
+
+func (l *list) query() (url.Values, error) {
+	if l.limit < 1 {
+		return nil, usageError{errors.New("--limit is not above zero")}
+	}
+	q := url.Values{"limit": {strconv.Itoa(l.limit)}}
+	if l.eni != "" {
+		q.Set("eni", l.eni)
+	}
+	return q, nil
+}
+
+func newFlows() *cobra.Command {
+	var l list
+	cmd := &cobra.Command{
+		Use:   "flows",
+		Short: "List the flow cache: what is accelerated, one line for each direction",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := l.query()
+			if err != nil {
+				return err
+			}
+			var flows []control.Flow
+			if err := control.NewClient(l.socket).Get("/v1/flows", q, &flows); err != nil {
+				return err
+			}
+			return l.show(cmd.OutOrStdout(), flows, func(w io.Writer) {
+				fmt.Fprintln(w, "ENI\tPROTOCOL\tSOURCE\tDESTINATION\tPATH\tVERDICT\tEGRESS\tQUEUE\tDIRECTION\tIDLE")
+				for _, f := range flows {
+					verdict := f.Verdict
+					if f.Reason != "" {
+						verdict += " (" + f.Reason + ")"
+					}
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", f.ENI, f.Protocol, endpoint(f.Src, f.SrcPort),
+						endpoint(f.Dst, f.DstPort), f.Path, verdict, f.Egress, f.Queue, f.Dir, time.Duration(f.IdleNS).Round(time.Second))
+				}
+			})
+		},
+	}
+	l.flags(cmd)
+	return cmd
+}
+
+func newConntrack() *cobra.Command {
+	var l list
+	cmd := &cobra.Command{
+		Use:   "conntrack",
+		Short: "List the tracked connections",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := l.query()
+			if err != nil {
+				return err
+			}
+			var sessions []control.Session
+			if err := control.NewClient(l.socket).Get("/v1/conntrack", q, &sessions); err != nil {
+				return err
+			}
+			return l.show(cmd.OutOrStdout(), sessions, func(w io.Writer) {
+				fmt.Fprintln(w, "PROTOCOL\tSTATE\tORIGINATOR\tSOURCE\tRESPONDER\tDESTINATION\tPACKETS\tREPLIES\tIDLE\tTIMEOUT")
+				for _, s := range sessions {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.Protocol, s.State, s.Originator, endpoint(s.Src, s.SrcPort),
+						s.Responder, endpoint(s.Dst, s.DstPort), s.OutPackets, s.BackPackets,
+						time.Duration(s.IdleNS).Round(time.Millisecond), time.Duration(s.TimeoutNS))
+				}
+			})
+		},
+	}
+	l.flags(cmd)
+	return cmd
+}
+
+func endpoint(addr string, port uint16) string {
+	if strings.Contains(addr, ":") {
+		addr = "[" + addr + "]"
+	}
+	return addr + ":" + strconv.Itoa(int(port))
+}
+
+func newVersion() *cobra.Command {
+	var c client
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Show this program's version, and the running daemon's",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out := struct {
+				Program string           `json:"program"`
+				Daemon  *control.Version `json:"daemon,omitempty"`
+			}{Program: version}
+			var v control.Version
+			switch err := control.NewClient(c.socket).Get("/v1/version", nil, &v); {
+			case err == nil:
+				out.Daemon = &v
+			case !errors.Is(err, control.ErrNotRunning):
+				return err
+			}
+			return c.show(cmd.OutOrStdout(), out, func(w io.Writer) {
+				fmt.Fprintf(w, "nitrod\t%s\n", version)
+				if out.Daemon == nil {
+					fmt.Fprintf(w, "daemon\tnot running\n")
+					return
+				}
+				fmt.Fprintf(w, "daemon\t%s, %s, %s\n", v.Nitrod, v.DPDK, v.Go)
+			})
+		},
+	}
+	c.flags(cmd)
+	return cmd
+}
