@@ -27,10 +27,10 @@ type Kind uint8
 
 // The kinds of memory.
 const (
-	KindNone Kind = iota
-	KindHeap      // the Go heap (race builds)
-	KindSmall     // anonymous, transparent huge pages asked for
-	KindHuge      // huge pages
+	KindNone  Kind = iota
+	KindHeap       // the Go heap (race builds)
+	KindSmall      // anonymous, transparent huge pages asked for
+	KindHuge       // huge pages
 )
 
 // String names the kind.

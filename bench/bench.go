@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/nitrod/nitrod/bench/machine"
+	"github.com/nitrod/nitrod/bench/peers"
+	"github.com/nitrod/nitrod/bench/report"
+	"github.com/nitrod/nitrod/bench/traffic"
+)
+
+// session is one run of the benchmark.
+type session struct {
+	opts         options
+	cpu, control int
+	a, b         traffic.Endpoint
+	huge         *machine.Hugepages
+	noHuge       bool
+	tempDir      string
+	report       report.Report
+}
+
+// bench runs everything and writes the results. What has been measured when an
+// error or Ctrl-C ends the run is printed, but not written over a full result.
+func bench(ctx context.Context, opts options) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("root is needed, for hugepages and for OVS's network namespace")
+	}
+	s := &session{opts: opts, huge: machine.NewHugepages()}
+	allowed, err := machine.AllowedCPUs()
+	if err != nil {
+		return err
+	}
+	if s.cpu, s.control, err = splitCPUs(allowed, opts.cpu); err != nil {
+		return err
+	}
+	if s.a, s.b, err = peers.Endpoints(); err != nil {
+		return err
+	}
+	if s.tempDir, err = os.MkdirTemp("", "nitrod-bench"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.tempDir)
+	defer func() { err = errors.Join(err, s.huge.Restore()) }()
+	if err := s.huge.Need(64); err != nil {
+		s.noHuge = true
+		fmt.Fprintf(os.Stderr, "bench: %v; every peer runs without, and figures are lower\n", err)
+	}
+
+	s.report = report.Report{
+		Machine: machine.Collect(ctx),
+		Rounds:  opts.rounds,
+		Seconds: opts.duration.Seconds(),
+		Cases:   []report.Case{},
+	}
+	s.report.Machine.NoHuge = s.noHuge
+
+	if opts.traffic {
+		err = s.runCases(ctx)
+	}
+	if err == nil && opts.gaps {
+		err = s.runGaps(ctx)
+	}
+	if len(s.report.Cases)+len(s.report.Gaps) > 0 || s.report.GapsMissing != "" {
+		if werr := s.report.WriteTable(os.Stdout); werr != nil {
+			err = errors.Join(err, werr)
+		}
+	}
+	if err != nil || !opts.traffic {
+		return err
+	}
+	return s.report.WriteFile(opts.out)
+}
+
+// splitCPUs returns the polling core and the core for everything else.
+func splitCPUs(allowed []int, want int) (cpu, control int, err error) {
+	if len(allowed) < 2 {
+		return 0, 0, errors.New("at least two CPUs are needed: one polls, another does everything else")
+	}
+	if want < 0 {
+		want = allowed[len(allowed)-1]
+	}
+	control = -1
+	found := false
+	for _, c := range allowed {
+		if c == want {
+			found = true
+		} else if control < 0 {
+			control = c
+		}
+	}
+	if !found {
+		return 0, 0, fmt.Errorf("CPU %d is not among those that this process may use: %v", want, allowed)
+	}
+	return want, control, nil
+}

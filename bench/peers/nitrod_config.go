@@ -1,0 +1,100 @@
+package peers
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// The addresses of the two ENIs. They lie in two subnets, so that every packet
+// crosses the router: MACs are rewritten, the TTL is lowered, and both halves
+// of the flow are judged.
+var (
+	macA  = net.HardwareAddr{0x02, 0x00, 0x00, 0x00, 0x01, 0x0a}
+	macB  = net.HardwareAddr{0x02, 0x00, 0x00, 0x00, 0x02, 0x0a}
+	ipv4A = netip.MustParseAddr("10.0.1.10")
+	ipv4B = netip.MustParseAddr("10.0.2.10")
+	ipv6A = netip.MustParseAddr("2001:db8:0:1::10")
+	ipv6B = netip.MustParseAddr("2001:db8:0:2::10")
+)
+
+// NitrodConfig returns nitrod's configuration for a setup.
+func NitrodConfig(s Setup, socket string) string {
+	hugepages := "on"
+	if s.NoHuge {
+		hugepages = "off"
+	}
+	dev := s.Devices()
+	entries := s.tableEntries()
+	var b strings.Builder
+	fmt.Fprintf(&b, `host:
+  lcores: [%d]
+  memory: %dMiB
+  hugepages: %s
+  mbufs: %d
+  data_room: 2KiB
+  polling: busy
+  control_socket: %s
+tables:
+  flows: %d
+  sessions: %d
+conntrack:
+  tcp_midstream: pickup
+vpcs:
+  - id: vpc-bench
+    cidrs: [10.0.0.0/16, "2001:db8::/56"]
+subnets:
+  - {id: subnet-a, vpc: vpc-bench, cidrs: [10.0.1.0/24, "2001:db8:0:1::/64"], network_acl: acl-bench}
+  - {id: subnet-b, vpc: vpc-bench, cidrs: [10.0.2.0/24, "2001:db8:0:2::/64"], network_acl: acl-bench}
+network_acls:
+  - id: acl-bench
+    vpc: vpc-bench
+    inbound:
+      - {rule: 90, action: deny, protocol: tcp, ports: 23, cidr: 0.0.0.0/0}
+      - {rule: 100, action: allow, protocol: all, cidr: 0.0.0.0/0}
+      - {rule: 110, action: allow, protocol: all, cidr: "::/0"}
+    outbound:
+      - {rule: 90, action: deny, protocol: tcp, ports: 23, cidr: 0.0.0.0/0}
+      - {rule: 100, action: allow, protocol: all, cidr: 0.0.0.0/0}
+      - {rule: 110, action: allow, protocol: all, cidr: "::/0"}
+security_groups:
+`, s.CPU, s.MemoryMB(), hugepages, s.Mbufs(), socket, entries, entries/2)
+	for _, side := range []string{"a", "b"} {
+		peer := map[string]string{"a": "b", "b": "a"}[side]
+		fmt.Fprintf(&b, `  - id: sg-%[1]s
+    vpc: vpc-bench
+    inbound:
+      - {protocol: udp, ports: 1024-65535, group: sg-%[2]s}
+      - {protocol: tcp, ports: 1024-65535, group: sg-%[2]s}
+    outbound:
+      - {protocol: udp, ports: 1024-65535, group: sg-%[2]s}
+      - {protocol: tcp, ports: 1024-65535, group: sg-%[2]s}
+`, side, peer)
+	}
+	b.WriteString("instances:\n  - id: i-a\n  - id: i-b\nenis:\n")
+	for i, e := range []struct {
+		side string
+		mac  net.HardwareAddr
+		ip   [2]netip.Addr
+	}{{"a", macA, [2]netip.Addr{ipv4A, ipv6A}}, {"b", macB, [2]netip.Addr{ipv4B, ipv6B}}} {
+		fmt.Fprintf(&b, `  - id: eni-%[1]s
+    instance: i-%[1]s
+    subnet: subnet-%[1]s
+    mac: %[2]s
+    addresses: [%[3]s, "%[4]s"]
+    security_groups: [sg-%[1]s]
+    port:
+      device: "%[5]s"
+`, e.side, e.mac, e.ip[0], e.ip[1], dev[i])
+	}
+	return b.String()
+}
+
+func nextPow2(n int) int {
+	p := 1
+	for p < n {
+		p <<= 1
+	}
+	return p
+}
