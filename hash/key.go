@@ -14,7 +14,8 @@ type Addr struct{ Hi, Lo uint64 }
 //
 // with the source port in the most significant bits. Ports are in host order.
 // For an ICMP or ICMPv6 query the side that asks has the identifier as its port
-// and the side that answers has the type of the request, so that a reply's key
+// and the side that answers has the type of the request (marked where it could
+// be an identifier as well), so that a reply's key
 // is the reverse of its request's, and a request from the other side is a flow
 // of its own. All other protocols have ports 0.
 type FlowKey struct {
@@ -61,3 +62,9 @@ func (k *FlowKey) Flags() uint8 { return uint8(k.Tail) }
 
 // IsIPv6 reports whether the addresses are IPv6.
 func (k *FlowKey) IsIPv6() bool { return k.Tail&uint64(KeyIPv6) != 0 }
+
+// Equal reports whether two keys are equal. It compiles to fewer instructions
+// than ==, which calls the runtime for 40 bytes.
+func (k *FlowKey) Equal(o *FlowKey) bool {
+	return (k.Tail^o.Tail)|(k.Src.Lo^o.Src.Lo)|(k.Dst.Lo^o.Dst.Lo)|(k.Src.Hi^o.Src.Hi)|(k.Dst.Hi^o.Dst.Hi) == 0
+}

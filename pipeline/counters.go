@@ -130,12 +130,20 @@ func (w *Worker) refuse(d *pktio.Desc, eni uint16, r drop.Reason) {
 	w.free(d.Buf)
 }
 
+// ofReceiver tells the reasons of the ingress half.
+var ofReceiver = func() (t [drop.Count]bool) {
+	for r := range t {
+		t[r] = drop.Reason(r).Info().Half == drop.HalfIngress
+	}
+	return t
+}()
+
 // dropAt drops packet i: against the ENI that was to receive it if the reason is
 // of the ingress half, else against the one that sent it.
 func (w *Worker) dropAt(i int, r drop.Reason) {
 	m := &w.burst.meta[i]
 	eni := m.ENI
-	if m.Verdict == VerdictForward && r.Info().Half == drop.HalfIngress {
+	if m.Egress != noENI && ofReceiver[r] {
 		eni = m.Egress
 	}
 	m.Verdict, m.Reason = VerdictDrop, r

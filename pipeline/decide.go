@@ -13,30 +13,37 @@ func (w *Worker) decide() {
 	b := &w.burst
 	w.changed = false
 	for i := range b.n {
-		m := &b.meta[i]
-		if w.waiting.n != 0 && i >= w.known && w.waiting.holds(m.Hash) {
-			w.wait(i)
+		if w.hit(i) {
 			continue
 		}
-		id := b.entry[i]
-		if w.changed { // since lookup an entry was installed, or made room for one
-			id = w.cache.Find(m.Hash, &b.keys[i])
-		}
-		if id != flowcache.None && w.accelerate(i, m, w.cache.At(id)) {
-			w.counters.local[countHits]++
-		} else {
-			if w.budget == 0 {
-				w.wait(i)
-				continue
-			}
-			w.budget--
-			w.counters.local[countSlowPath]++
-			w.slowPath(i)
-		}
-		if m.Verdict == VerdictDrop {
-			w.dropAt(i, m.Reason)
+		if w.waiting.n != 0 && w.waiting.holds(b.meta[i].Hash) || !w.judge(i) {
+			w.wait(i)
 		}
 	}
+}
+
+// hit decides packet i by the flow cache and reports whether it could.
+func (w *Worker) hit(i int) bool {
+	id := w.burst.entry[i]
+	if w.changed { // since lookup an entry was installed, or made room for one
+		id = w.cache.Find(w.burst.meta[i].Hash, &w.burst.keys[i])
+	}
+	return id != flowcache.None && w.accelerate(i, &w.burst.meta[i], w.cache.At(id))
+}
+
+// judge decides packet i by the slow path, unless the round's time for that is
+// over.
+func (w *Worker) judge(i int) bool {
+	if w.budget == 0 {
+		return false
+	}
+	w.budget--
+	w.counters.local[countSlowPath]++
+	w.slowPath(i)
+	if m := &w.burst.meta[i]; m.Verdict == VerdictDrop {
+		w.dropAt(i, m.Reason)
+	}
+	return true
 }
 
 // accelerate decides a packet by its flow's entry. It returns false if the
@@ -48,6 +55,12 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 	}
 	if m.Flags&flagRouted == 0 && [6]byte(w.burst.frame(i)[0:6]) != dst.MAC {
 		return false // the key says nothing of the neighbour's MAC
+	}
+	if e.Queued() && !w.retrying {
+		if w.waiting.holds(m.Hash) {
+			return false // older packets of the flow are waiting
+		}
+		w.cache.SetQueued(e, false)
 	}
 	if e.Forward() {
 		s := w.sessions.At(e.Session())
@@ -62,21 +75,13 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 			m.Session = e.Session()
 		}
 	} else {
-		m.Reason = drop.Reason(e.Reason())
+		m.Reason, m.Egress = drop.Reason(e.Reason()), e.Egress()
 	}
 	m.Hit = true
+	w.counters.local[countHits]++
 	w.cache.Use(e, w.tick)
-	return true
-}
-
-// wait puts packet i at the end of the waiting queue.
-func (w *Worker) wait(i int) {
-	m := &w.burst.meta[i]
-	if w.waiting.full() {
-		w.dropAt(i, drop.SlowPathQueueFull)
-		return
+	if m.Verdict == VerdictDrop {
+		w.dropAt(i, m.Reason)
 	}
-	m.Verdict = VerdictHold
-	w.burst.take(i, w.waiting.push(m.Hash))
-	w.counters.local[countWaited]++
+	return true
 }

@@ -15,7 +15,7 @@ import (
 func (w *Worker) dispatch() {
 	b := &w.burst
 	if len(w.handed) <= 1 {
-		for i := w.known; i < b.n; i++ {
+		for i := range b.n {
 			if b.meta[i].Flags&flagFragment != 0 {
 				w.dispatchSlowly()
 				return
@@ -30,10 +30,10 @@ func (w *Worker) dispatchSlowly() {
 	b := &w.burst
 	single := len(w.handed) <= 1
 	if !single {
-		w.engine.sharder.ShardBurst(b.keys[w.known:b.n], w.shards[w.known:b.n])
+		w.engine.sharder.ShardBurst(b.keys[:b.n], w.shards[:b.n])
 	}
-	to, handedOver := w.known, false
-	for i := w.known; i < b.n; i++ {
+	to, handedOver := 0, false
+	for i := range b.n {
 		m, k := &b.meta[i], &b.keys[i]
 		if m.Flags&(flagFragment|flagResolved) == flagFragment {
 			// Whoever sees the fragments of one address pair sees all of a datagram.

@@ -58,6 +58,7 @@ type Engine struct {
 	cfg        Config
 	workers    []*Worker
 	view       atomic.Pointer[view]
+	guests     []guest // by ENI: what its port was made for
 	hasher     hash.FlowHasher
 	sharder    hash.Sharder
 	owners     [hash.NumShards]uint16 // lcore by shard
@@ -67,8 +68,14 @@ type Engine struct {
 	polling    sync.WaitGroup
 }
 
-// New makes an engine with one worker for each element of ios. The ports say
-// which ENIs there are; every ENI of the snapshot that traffic can reach has one.
+// guest is who is behind the port of an ENI.
+type guest struct {
+	id     string
+	queues uint16
+}
+
+// New makes an engine with one worker for each element of ios. Every ENI of the
+// snapshot has one port.
 func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engine, error) {
 	switch {
 	case len(ios) == 0:
@@ -94,6 +101,9 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 		allowances: conntrack.NewAllowances(),
 	}
 	copy(e.owners[:], owners.Entries())
+	if err := e.admit(snap, ports); err != nil {
+		return nil, err
+	}
 	if err := e.SetPolicy(snap); err != nil {
 		return nil, err
 	}
@@ -114,6 +124,23 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 	}
 	e.polling.Add(len(e.workers))
 	return e, nil
+}
+
+// admit notes which ENIs there are.
+func (e *Engine) admit(snap *policy.Snapshot, ports []Port) error {
+	e.guests = make([]guest, len(snap.ENIs))
+	for _, p := range ports {
+		switch {
+		case int(p.ENI) >= len(snap.ENIs) || snap.ENIs[p.ENI].Dead():
+			return errors.New("pipeline: port " + strconv.Itoa(int(p.Port)) + " is given to no ENI")
+		case e.guests[p.ENI].id != "":
+			return errors.New("pipeline: ENI " + e.guests[p.ENI].id + " has two ports")
+		case p.Queues < 1:
+			return errors.New("pipeline: port " + strconv.Itoa(int(p.Port)) + " has no queues")
+		}
+		e.guests[p.ENI] = guest{snap.ENI(p.ENI).ID, snap.ENIs[p.ENI].Queues}
+	}
+	return nil
 }
 
 func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
@@ -168,7 +195,6 @@ func (e *Engine) connect() error {
 // attach gives every ENI its receive queues, each served by one worker. Queues
 // that share a queue of the device share its worker.
 func (e *Engine) attach(ports []Port) error {
-	enis := e.view.Load().snap.ENIs
 	highest := 0
 	for _, p := range ports {
 		highest = max(highest, int(p.Port))
@@ -179,11 +205,11 @@ func (e *Engine) attach(ports []Port) error {
 	}
 	serving := 0
 	for _, p := range ports {
-		if portENI[p.Port] != noENI || int(p.ENI) >= len(enis) || p.Queues < 1 {
-			return errors.New("pipeline: port " + strconv.Itoa(int(p.Port)) + " is given twice, to no ENI, or without queues")
+		if portENI[p.Port] != noENI {
+			return errors.New("pipeline: port " + strconv.Itoa(int(p.Port)) + " is given twice")
 		}
 		portENI[p.Port] = p.ENI
-		queues := int(enis[p.ENI].Queues)
+		queues := int(e.guests[p.ENI].queues)
 		for _, w := range e.workers {
 			w.eniQueue[p.ENI] = uint32(len(w.out))
 		}
@@ -213,8 +239,21 @@ func (e *Engine) attach(ports []Port) error {
 
 // SetPolicy puts a snapshot in force. Every lcore takes it up with its next
 // round; flows whose ENIs' generations changed are judged anew with their next
-// packet.
+// packet. It refuses a snapshot with an ENI that has no port, or has other
+// queues than its port was made for, since packets for it had nowhere to go.
 func (e *Engine) SetPolicy(snap *policy.Snapshot) error {
+	for i := range snap.ENIs {
+		r := &snap.ENIs[i]
+		if r.Dead() {
+			continue
+		}
+		switch id := snap.ENI(uint16(i)).ID; {
+		case i >= len(e.guests) || e.guests[i].id != id:
+			return errors.New("pipeline: ENI " + id + " has no port")
+		case e.guests[i].queues != r.Queues:
+			return errors.New("pipeline: ENI " + id + " has another number of queues than its port was made for")
+		}
+	}
 	v, err := newView(snap, e.rss)
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"math"
+
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/drop"
@@ -121,9 +123,12 @@ func (x *Explanation) icmpError(e *Engine, v *view, frame []byte) {
 		return
 	}
 	_, x.Dir = e.workers[x.Lcore].sessions.Lookup(x.Hash, &x.Key, m.VPC, e.Now(), &x.Session)
-	x.HasSession = x.Dir >= 0
-	q := errorQuery(frame, m, &outer, x.HasSession)
-	d := v.snap.Decide(&q, &x.Policy)
+	far := noENI
+	if x.HasSession = x.Dir >= 0; x.HasSession {
+		far = farEnd(&x.Session, x.Dir)
+	}
+	q := errorQuery(frame, m, &outer)
+	d, _ := decideFlow(v.snap, &q, far, &x.Policy)
 	x.decided(v, &d, &outer)
 }
 
@@ -141,11 +146,10 @@ func (x *Explanation) decided(v *view, d *policy.Decision, k *hash.FlowKey) {
 
 func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	m, k, w := &x.Meta, &x.Key, e.workers[x.Lcore]
-	_, x.Dir = w.sessions.Lookup(x.Hash, k, m.VPC, e.Now(), &x.Session)
-	x.HasSession = x.Dir >= 0
-	if x.HasSession && m.renews(&x.Session, x.Dir) {
-		x.HasSession, x.Dir = false, 0
-	}
+	// Expired sessions too: the packet's own one goes before a new one comes.
+	_, x.Dir = w.sessions.Lookup(x.Hash, k, m.VPC, math.MinInt64/2, &x.Session)
+	found := x.Dir >= 0
+	x.HasSession = found && !x.Session.Expired(e.Now()) && !m.renews(&x.Session, x.Dir)
 	var entry flowcache.Entry
 	if w.cache.Lookup(x.Hash, k, &entry) {
 		src, dst := &v.snap.ENIs[m.ENI], &v.snap.ENIs[entry.Egress()]
@@ -154,10 +158,18 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 			(!entry.Forward() || x.HasSession && x.Session.Incarnation() == entry.Incarnation())
 		x.Stale = !x.Cached
 	}
-	q := policy.Query{
-		Key: *k, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode, DstMAC: [6]byte(frame[0:6]), Established: x.HasSession,
+	q := policy.Query{Key: *k, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode, DstMAC: [6]byte(frame[0:6])}
+	far := noENI
+	if x.HasSession {
+		far = farEnd(&x.Session, x.Dir)
 	}
-	d := v.snap.Decide(&q, &x.Policy)
+	d, inSession := decideFlow(v.snap, &q, far, &x.Policy)
+	if !x.Cached && !inSession {
+		x.HasSession = false
+	}
+	if !x.HasSession {
+		x.Dir = 0
+	}
 	if x.Cached {
 		x.Egress = entry.Egress()
 		if entry.Forward() {
@@ -176,13 +188,19 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 			return
 		}
 	}
-	if x.Verdict == VerdictForward {
-		x.track(e, v)
+	if x.Verdict != VerdictForward {
+		return
 	}
+	var replaced *conntrack.Session
+	if found && !x.HasSession {
+		replaced = &x.Session
+	}
+	x.track(e, v, replaced)
 }
 
-// track explains what the packet does to its session, or to the one it begins.
-func (x *Explanation) track(e *Engine, v *view) {
+// track explains what the packet does to its session, or to the one it begins,
+// in the place of an old one if that is not nil.
+func (x *Explanation) track(e *Engine, v *view, replaced *conntrack.Session) {
 	m, w := &x.Meta, e.workers[x.Lcore]
 	refuse := func(r drop.Reason) { x.Verdict, x.Reason = VerdictDrop, r }
 	if x.HasSession {
@@ -205,9 +223,37 @@ func (x *Explanation) track(e *Engine, v *view) {
 		refuse(drop.MidstreamTCP)
 	case x.NewState == conntrack.None:
 		refuse(drop.TCPInvalidFlags)
-	case w.sessions.Len() >= w.sessions.Cap():
+	case w.sessions.Len() >= w.sessions.Cap() && replaced == nil:
 		refuse(drop.SessionTableFull)
-	case !e.allowances.Allows(from, to):
+	case !e.allows(v, from, to, replaced):
 		refuse(drop.ConntrackAllowanceExceeded)
 	}
+}
+
+// allows reports whether the allowances of both instances have room for a
+// connection, after that of old has ended, if it is not nil.
+func (e *Engine) allows(v *view, from, to uint16, old *conntrack.Session) bool {
+	for _, i := range [2]uint16{from, to} {
+		used := e.allowances.Used(i) + ends(i, from, to)
+		if old != nil {
+			a, b := old.Instances()
+			used -= ends(i, a, b)
+		}
+		if limit := int64(v.snap.Instance(i).ConntrackAllowance); limit != 0 && used > limit {
+			return false
+		}
+	}
+	return true
+}
+
+// ends returns how many ends of a connection are at an instance.
+func ends(instance, from, to uint16) int64 {
+	n := int64(0)
+	if from == instance {
+		n++
+	}
+	if to == instance {
+		n++
+	}
+	return n
 }

@@ -28,6 +28,8 @@ type fragEntry struct {
 	ports    uint32
 	id       uint32
 	until    int64
+	typ      uint8 // ICMP's type and code, which rules ask for
+	code     uint8
 }
 
 // resolve learns the ports from a first fragment, or completes the key of a
@@ -47,6 +49,7 @@ func (s *fragStore) resolve(m *Meta, k *hash.FlowKey, now int64) drop.Reason {
 		if e.id == m.FragID && e.tail == tail && e.src == k.Src && e.dst == k.Dst {
 			if m.Flags&flagLater != 0 {
 				k.Tail |= uint64(e.ports) << 32
+				m.ICMPType, m.ICMPCode = e.typ, e.code
 				return drop.Unset
 			}
 			free = e // the first fragment again
@@ -59,6 +62,6 @@ func (s *fragStore) resolve(m *Meta, k *hash.FlowKey, now int64) drop.Reason {
 	if free == nil {
 		return drop.FragmentStoreFull
 	}
-	*free = fragEntry{k.Src, k.Dst, tail, uint32(k.Tail >> 32), m.FragID, now + fragLifetime}
+	*free = fragEntry{k.Src, k.Dst, tail, uint32(k.Tail >> 32), m.FragID, now + fragLifetime, m.ICMPType, m.ICMPCode}
 	return drop.Unset
 }

@@ -2,8 +2,9 @@ package pipeline
 
 import (
 	"net/netip"
-	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/drop"
@@ -19,9 +20,15 @@ type manualClock struct{ ns int64 }
 func (c *manualClock) Now() int64              { return c.ns }
 func (c *manualClock) advance(d time.Duration) { c.ns += int64(d) }
 
+// tb is what the bed needs of a test: *testing.T, *testing.B and *rapid.T have it.
+type tb interface {
+	rapid.TB
+	Cleanup(func())
+}
+
 // bed is an engine between in-memory ports, one per ENI, driven round by round.
 type bed struct {
-	t       testing.TB
+	t       tb
 	clock   *manualClock
 	pool    *simport.Pool
 	ports   []*simport.Port // by ENI index
@@ -35,15 +42,23 @@ type bedOptions struct {
 	config  func(*Config)
 	objects *policy.Objects // defaultObjects if nil
 	port    func(eni string) simport.PortConfig
+	depth   int // of the guests' receive queues; 1024 if 0
+	slots   int // of the pool; 8192 if 0
 }
 
-func newBed(t testing.TB, o bedOptions) *bed {
+func newBed(t tb, o bedOptions) *bed {
 	t.Helper()
 	if o.lcores == 0 {
 		o.lcores = 1
 	}
 	if o.objects == nil {
 		o.objects = defaultObjects()
+	}
+	if o.depth == 0 {
+		o.depth = 1024
+	}
+	if o.slots == 0 {
+		o.slots = 8192
 	}
 	b := &bed{t: t, clock: &manualClock{ns: int64(time.Second)}, objects: o.objects}
 	var err error
@@ -57,7 +72,7 @@ func newBed(t testing.TB, o bedOptions) *bed {
 	if o.config != nil {
 		o.config(&cfg)
 	}
-	b.pool = simport.NewPool(8192, 2048)
+	b.pool = simport.NewPool(o.slots, simport.DefaultSlotSize)
 	queues := make([][]simport.Queue, o.lcores)
 	var ports []Port
 	next := 0
@@ -70,7 +85,7 @@ func newBed(t testing.TB, o bedOptions) *bed {
 		pc.RxQueues, pc.TxQueues = n, n
 		p := simport.NewPort(b.pool, pc)
 		b.ports = append(b.ports, p)
-		ports = append(ports, Port{ENI: uint16(i), Port: p.ID(), Queues: n, Depth: 1024})
+		ports = append(ports, Port{ENI: uint16(i), Port: p.ID(), Queues: n, Depth: o.depth})
 		for q := range n {
 			queues[next%o.lcores] = append(queues[next%o.lcores], simport.Queue{Port: p, Queue: q})
 			next++
@@ -83,13 +98,30 @@ func newBed(t testing.TB, o bedOptions) *bed {
 	if b.engine, err = New(cfg, b.snap, ports, ios); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := b.engine.Free(); err != nil {
-			t.Error(err)
-		}
-		b.pool.Close()
-	})
+	t.Cleanup(b.close)
 	return b
+}
+
+// close ends the engine as a stop does, and checks that every packet is
+// accounted for and given back.
+func (b *bed) close() {
+	for _, w := range b.engine.workers {
+		w.drain()
+	}
+	if held := b.engine.Total(); held.Held() != 0 {
+		b.t.Errorf("after the end %d packets are held", held.Held())
+	}
+	for _, p := range b.ports {
+		p.Discard()
+	}
+	if n := b.pool.InUse(); n != 0 {
+		b.t.Errorf("%d packets were never given back", n)
+	}
+	if err := b.engine.Free(); err != nil {
+		b.t.Error(err)
+	}
+	b.pool.Close()
+	b.engine, b.pool, b.ports = nil, nil, nil // a property makes many beds
 }
 
 // eni returns the index of an ENI.
@@ -169,6 +201,20 @@ func (b *bed) stats() Stats {
 	return s
 }
 
+// policy puts changed objects in force.
+func (b *bed) policy(change func(*policy.Objects)) {
+	b.t.Helper()
+	change(b.objects)
+	snap, err := policy.Compile(b.objects, b.snap)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.engine.SetPolicy(snap); err != nil {
+		b.t.Fatal(err)
+	}
+	b.snap = snap
+}
+
 // received returns the frames that an ENI's guest got.
 func (b *bed) received(id string) [][]byte {
 	var frames [][]byte
@@ -195,6 +241,17 @@ func (b *bed) udp(from, to string, sport, dport uint16) []byte {
 
 func (b *bed) ping(from, to string, typ uint8, id uint16) []byte {
 	return b.frame(from, b.ip(from, to), packet.ICMP{Type: typ, ID: id, Seq: 1}, packet.Payload("data"))
+}
+
+func (b *bed) ip6(from, to string) packet.IPv6 {
+	return packet.IPv6{Src: b.snap.ENI(b.eni(from)).Primary6, Dst: b.snap.ENI(b.eni(to)).Primary6}
+}
+
+// direct readdresses a frame to a neighbour's own MAC.
+func (b *bed) direct(frame []byte, to string) []byte {
+	mac := b.record(to).MAC
+	copy(frame[0:6], mac[:])
+	return frame
 }
 
 func (b *bed) ip(from, to string) packet.IPv4 {

@@ -20,11 +20,14 @@ func (w *Worker) relayICMPError(i int) {
 		m.Reason = drop.ICMPErrorUnmatched
 		return
 	}
-	id, _ := w.sessions.Find(m.Hash, k, m.VPC, w.now)
-	w.query = errorQuery(frame, m, &outer, id != conntrack.NoSession)
-	d := w.view.snap.Decide(&w.query, nil)
+	far := noENI
+	if id, dir := w.sessions.Find(m.Hash, k, m.VPC, w.now); id != conntrack.NoSession {
+		far = farEnd(w.sessions.At(id), dir)
+	}
+	w.query = errorQuery(frame, m, &outer)
+	d, _ := decideFlow(w.view.snap, &w.query, far, nil)
 	if d.Verdict != policy.Forward {
-		m.Reason = d.Reason
+		m.Reason, m.Egress = d.Reason, d.Egress
 		return
 	}
 	w.forward(m, &outer, d.Egress, w.view.queueOf(d.Egress, &outer))
@@ -51,9 +54,6 @@ func outerKey(frame []byte, m *Meta) hash.FlowKey {
 	return k
 }
 
-func errorQuery(frame []byte, m *Meta, outer *hash.FlowKey, established bool) policy.Query {
-	return policy.Query{
-		Key: *outer, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode,
-		DstMAC: [6]byte(frame[0:6]), Established: established,
-	}
+func errorQuery(frame []byte, m *Meta, outer *hash.FlowKey) policy.Query {
+	return policy.Query{Key: *outer, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode, DstMAC: [6]byte(frame[0:6])}
 }

@@ -8,15 +8,19 @@ import "github.com/nitrod/nitrod/pipeline/flowcache"
 func (w *Worker) lookup() {
 	b := &w.burst
 	n := b.n
-	for i := range w.known {
-		b.hashes[i] = b.meta[i].Hash
-	}
-	for i := w.known; i < n; i++ {
-		b.scopes[i] = uint32(b.meta[i].VPC)
-	}
-	w.engine.hasher.HashBurst(b.keys[w.known:n], b.scopes[w.known:n], b.hashes[w.known:n])
-	for i := w.known; i < n; i++ {
-		b.meta[i].Hash = b.hashes[i]
+	metas := b.meta[:n]
+	if w.retrying {
+		for i := range metas {
+			b.hashes[i] = metas[i].Hash
+		}
+	} else {
+		for i := range metas {
+			b.scopes[i] = uint32(metas[i].VPC)
+		}
+		w.engine.hasher.HashBurst(b.keys[:n], b.scopes[:n], b.hashes[:n])
+		for i := range metas {
+			metas[i].Hash = b.hashes[i]
+		}
 	}
 	w.cache.LookupBurst(b.hashes[:n], b.keys[:n], b.entry[:n])
 	acc := uint64(0)

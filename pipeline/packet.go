@@ -60,7 +60,7 @@ type Meta struct {
 	ENI    uint16 // that sent the packet
 	L3, L4 uint16 // offsets in the frame; L4 is 0 where there is none
 	Flags  uint16
-	Egress uint16 // ENI that receives it
+	Egress uint16 // ENI that receives it, or that judged it last; noENI until one is known
 	_      uint16
 
 	class    class

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/policy"
 )
 
@@ -31,23 +32,34 @@ func (w *Worker) parse() {
 	b := &w.burst
 	to := w.parsed
 	last, run, bytes := uint16(noENI), uint64(0), uint64(0)
+	port := uint32(1 << 31) // no port: they have 16 bits
+	var sender senderWords
+	var vpc uint16
 	for i := w.parsed; i < b.n; i++ {
 		d := &b.desc[i]
-		eni := w.portENI[d.Port]
-		if eni != last {
+		if uint32(d.Port) != port {
 			w.countRx(last, run, bytes)
-			last, run, bytes = eni, 0, 0
+			port, last, run, bytes = uint32(d.Port), w.portOwner(d.Port), 0, 0
+			if last != noENI {
+				sender, vpc = wordsOf(&w.enis[last]), w.enis[last].VPC
+			}
 		}
+		eni := last
 		run++
 		bytes += uint64(d.PktLen)
 		if eni == noENI {
 			w.refuse(d, noENI, drop.PortWithoutENI)
 			continue
 		}
-		b.desc[to] = *d
-		if r := parseFrame(b.frame(to), d.PktLen, &w.enis[eni], eni, &b.keys[to], &b.meta[to]); r != drop.Unset {
-			w.refuse(d, eni, r)
-			continue
+		frame := pktio.Bytes(d.Data, d.Len)
+		if !parseCommon(frame, d.PktLen, sender, vpc, eni, &b.keys[to], &b.meta[to]) {
+			if r := parseFrame(frame, d.PktLen, &w.enis[eni], eni, &b.keys[to], &b.meta[to]); r != drop.Unset {
+				w.refuse(d, eni, r)
+				continue
+			}
+		}
+		if to != i {
+			b.desc[to] = *d
 		}
 		to++
 	}
@@ -55,11 +67,24 @@ func (w *Worker) parse() {
 	b.n = to
 }
 
+// portOwner returns the ENI of a port, or noENI: the port has none, or policy
+// has removed it since.
+func (w *Worker) portOwner(port uint16) uint16 {
+	if int(port) >= len(w.portENI) {
+		return noENI
+	}
+	eni := w.portENI[port]
+	if eni != noENI && w.enis[eni].Dead() {
+		return noENI
+	}
+	return eni
+}
+
 // parseFrame reads the headers of a frame that ENI index sent. frame is what
 // lies contiguous of a packet of total bytes. It returns the reason to drop the
 // packet, or Unset. It reads nothing beyond frame and keeps no reference to it.
 func parseFrame(frame []byte, total uint32, eni *policy.ENIRecord, index uint16, k *hash.FlowKey, m *Meta) drop.Reason {
-	*m = Meta{ENI: index, VPC: eni.VPC}
+	*m = Meta{ENI: index, VPC: eni.VPC, Egress: noENI}
 	*k = hash.FlowKey{}
 	if len(frame) < ethHeader {
 		return short(len(frame), ethHeader, total, drop.FrameTooShort)

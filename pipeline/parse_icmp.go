@@ -35,12 +35,34 @@ func queryOf(t uint8, v6 bool) (request uint8, asks, ok bool) {
 	return 0, false, false
 }
 
+// answerPort returns the pseudo-port of the side that answers a query: the
+// request's type. Where the identifier, which is the other side's, could be
+// taken for such a port itself, the type is marked, so that no key of a request
+// is ever that of a reply to another.
+func answerPort(request uint8, id uint16) uint16 {
+	const once, twice = 0xff00, 0xfe00
+	switch low := id & 0xff; low {
+	case 8, 13, 15, 17, icmp6EchoRequest:
+		switch id {
+		case low:
+			return once | uint16(request)
+		case once | low:
+			return twice | uint16(request)
+		}
+	}
+	return uint16(request)
+}
+
 func isICMPError(t uint8, v6 bool) bool {
 	if v6 {
 		return t < 128
 	}
 	return t == 3 || t == 4 || t == 5 || t == 11 || t == 12
 }
+
+// oddReply stands for the ports of an echo reply with a code, which answers
+// nothing.
+const oddReply = 0xfd00
 
 // parseICMP sets what is particular to ICMP and returns the pseudo-ports of the
 // key (see hash.FlowKey). For an error it completes the key itself, with the
@@ -51,11 +73,13 @@ func parseICMP(l4 []byte, index uint16, flags uint8, k *hash.FlowKey, m *Meta) (
 	if request, asks, ok := queryOf(m.ICMPType, v6); ok && m.ICMPCode == 0 {
 		id := binary.BigEndian.Uint16(l4[4:6])
 		if asks {
-			return id, uint16(request)
+			return id, answerPort(request, id)
 		}
-		return uint16(request), id
+		return answerPort(request, id), id
 	}
 	switch {
+	case !v6 && m.ICMPType == 0: // its type and code alone could be a query's ports
+		return oddReply, oddReply | uint16(m.ICMPCode)
 	case v6 && m.ICMPType >= ndRouterSolicit && m.ICMPType <= ndRedirect:
 		m.class = classND
 	case isICMPError(m.ICMPType, v6):
@@ -114,9 +138,9 @@ func quotedKey(q []byte, index uint16, flags uint8, k *hash.FlowKey) bool {
 			return false // an error about an error, or about what has no answer
 		}
 		if id := binary.BigEndian.Uint16(l4[4:6]); asks {
-			sp, dp = id, uint16(request)
+			sp, dp = id, answerPort(request, id)
 		} else {
-			sp, dp = uint16(request), id
+			sp, dp = answerPort(request, id), id
 		}
 	}
 	*k = hash.FlowKey{Src: dst, Dst: src, Tail: hash.Tail(dp, sp, index, proto, flags)}

@@ -18,7 +18,6 @@ func (w *Worker) rewrite() {
 			continue
 		}
 		if r := rewriteFrame(b.frame(i), m, &w.enis[m.Egress]); r != drop.Unset {
-			m.Verdict, m.Reason = VerdictDrop, r
 			w.dropAt(i, r)
 		}
 	}

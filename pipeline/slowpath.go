@@ -37,16 +37,23 @@ func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
 	}
 	w.query = policy.Query{
 		Key: *k, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode,
-		DstMAC:      [6]byte(w.burst.frame(i)[0:6]),
-		Established: id != conntrack.NoSession,
+		DstMAC: [6]byte(w.burst.frame(i)[0:6]),
 	}
-	d := w.view.snap.Decide(&w.query, nil)
+	far := noENI
+	if id != conntrack.NoSession {
+		far = farEnd(w.sessions.At(id), dir)
+	}
+	d, inSession := decideFlow(w.view.snap, &w.query, far, nil)
+	if id != conntrack.NoSession && !inSession && d.Verdict == policy.Forward {
+		w.sessions.Remove(id) // the flow goes another way now
+		id = conntrack.NoSession
+	}
 	if d.Verdict != policy.Forward {
 		if d.Reason == drop.RouterNoService && w.answerUnicastDHCP(i) {
 			return
 		}
-		m.Reason = d.Reason
-		if d.Cacheable {
+		m.Reason, m.Egress = d.Reason, d.Egress
+		if d.Cacheable && !m.halfOfDHCP(d.Reason) {
 			a := flowcache.Action{Reason: uint8(d.Reason), Egress: d.Egress, SrcGen: d.SrcGen, DstGen: d.DstGen}
 			if d.Egress == policy.NoENI { // it rests on the sender's policy alone
 				a.Egress, a.DstGen = m.ENI, d.SrcGen
@@ -71,6 +78,38 @@ func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
 		w.forward(m, k, a.Egress, a.Queue)
 		m.Session = id
 	}
+}
+
+// farEnd returns the ENI to which a session's packets in direction dir go.
+func farEnd(s *conntrack.Session, dir int) uint16 {
+	if dir == 0 {
+		return s.Responder()
+	}
+	return s.Originator()
+}
+
+// decideFlow asks policy about a packet whose session leads to ENI far, noENI if
+// it has none, and reports whether the session admits it. A session speaks for
+// its two ENIs only: where a packet with its addresses is led to a third one, by
+// another MAC or a changed route, the rules decide.
+func decideFlow(snap *policy.Snapshot, q *policy.Query, far uint16, tr *policy.Trace) (policy.Decision, bool) {
+	q.Established = far != noENI
+	d := snap.Decide(q, tr)
+	if !q.Established || d.Egress == far || d.Egress == policy.NoENI {
+		return d, q.Established
+	}
+	if tr != nil {
+		tr.Steps = tr.Steps[:0]
+	}
+	q.Established = false
+	return snap.Decide(q, tr), false
+}
+
+// halfOfDHCP tells a fragment that was refused at the router's address: it
+// shares its key with messages to the DHCP server there, so that its verdict is
+// not the flow's.
+func (m *Meta) halfOfDHCP(r drop.Reason) bool {
+	return r == drop.RouterNoService && m.Flags&flagFragment != 0
 }
 
 // forward sets a packet's way out. A fragment goes to the queue that ENA gives
@@ -121,6 +160,7 @@ func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision) (uint
 }
 
 func (w *Worker) install(m *Meta, k *hash.FlowKey, a *flowcache.Action) {
+	a.Queued = w.waiting.holds(m.Hash) // this packet itself may be among them
 	if _, evicted := w.cache.Set(m.Hash, k, a, w.tick); evicted {
 		w.counters.local[countEvicted]++
 	}

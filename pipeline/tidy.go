@@ -40,8 +40,9 @@ func (w *Worker) drain() {
 	}
 	w.flush.Runs = w.flush.Runs[:0]
 	for w.waiting.n > 0 {
-		it := w.waiting.pop()
+		it := w.waiting.at(0)
 		stop(it.meta.ENI, it.desc.Buf)
+		w.waiting.remove(1)
 	}
 	for _, r := range w.in {
 		for r != nil && r.Peek() != nil {

@@ -31,17 +31,28 @@ type sendItem struct {
 func (w *Worker) transmit() {
 	b := &w.burst
 	remote := false
-	for i := range b.n {
-		m := &b.meta[i]
+	metas, descs := b.meta[:b.n], b.desc[:b.n]
+	for i := range metas {
+		m, d := &metas[i], &descs[i]
 		switch m.Verdict {
 		case VerdictForward, VerdictAnswer:
-			remote = w.send(i, m) || remote
+			dest := w.eniQueue[m.Egress] + uint32(m.Queue)
+			q := &w.out[dest]
+			switch {
+			case q.queue == nil:
+				remote = w.sendAway(i, dest, q.owner) || remote
+			case !q.queue.Push(d.Buf, d.PktLen):
+				w.dropAt(i, drop.TxQueueFull)
+			case !q.dirty:
+				w.markDirty(dest)
+			}
 		case VerdictConsume:
 			w.counters.local[countConsumed]++
-			w.free(b.desc[i].Buf)
+			w.free(d.Buf)
 		}
 	}
 	if remote {
+		w.resize()
 		for _, r := range w.sendOut {
 			if r != nil {
 				r.Publish()
@@ -52,25 +63,26 @@ func (w *Worker) transmit() {
 	w.sendAll()
 }
 
-// send queues packet i for its receiver, and reports whether it went to another
-// lcore.
-func (w *Worker) send(i int, m *Meta) (remote bool) {
-	d := &w.burst.desc[i]
-	dest := w.eniQueue[m.Egress] + uint32(m.Queue)
-	q := &w.out[dest]
-	if q.queue == nil {
-		if !w.sendOut[q.owner].Put(&sendItem{d.Buf, dest, d.PktLen}) {
-			w.dropAt(i, drop.EgressRingFull)
-			return false
-		}
-		return true
+// resize gives the devices what they have to know of this round's answers before
+// another lcore may send one of them.
+func (w *Worker) resize() {
+	f := &w.flush
+	if len(f.Resizes) != 0 {
+		f.Runs = f.Runs[:0]
+		w.io.Tx(f)
+		f.Frees, f.Resizes = f.Frees[:0], f.Resizes[:0]
 	}
-	if !q.queue.Push(d.Buf, d.PktLen) {
-		w.dropAt(i, drop.TxQueueFull)
+}
+
+// sendAway gives packet i to the lcore that serves its queue, and reports
+// whether there was room on the ring.
+func (w *Worker) sendAway(i int, dest uint32, owner uint16) bool {
+	d := &w.burst.desc[i]
+	if !w.sendOut[owner].Put(&sendItem{d.Buf, dest, d.PktLen}) {
+		w.dropAt(i, drop.EgressRingFull)
 		return false
 	}
-	w.markDirty(dest)
-	return false
+	return true
 }
 
 func (w *Worker) markDirty(dest uint32) {

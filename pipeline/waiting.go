@@ -1,23 +1,41 @@
 package pipeline
 
+import (
+	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/pipeline/flowcache"
+)
+
 // waitQueue holds the packets for which the slow path had no time in their
 // round, in the order in which they came. A packet of a flow that has one
-// waiting must wait behind it, even if the flow cache knows the flow by then.
+// waiting waits behind it, even if the flow cache knows the flow by then: such
+// an entry is marked as queued (flowcache.Entry.Queued). Established flows
+// have no mark, so that they pass by however long the queue is.
 //
-// Limits: a fixed number of packets; beyond it they are dropped and counted. A
-// flow is told by 12 bits of its hash, so that now and then one waits that need
-// not: that costs it a round, never its place.
+// Limits: a fixed number of packets; beyond it they are dropped and counted.
+// The flows in the queue are told by 16 bits of their hash: a new flow that
+// shares them with a waiting one may wait longer than it need, never out of its
+// order.
 type waitQueue struct {
 	items   []item
 	head, n int
-	flows   [4096]uint16 // waiting packets by hash
+	flows   [1 << 16]uint16 // waiting packets by hash
+	share   int             // packets to retry in the next round
 }
 
-func newWaitQueue(capacity int) waitQueue { return waitQueue{items: make([]item, capacity)} }
+// Bounds of waitQueue.share.
+const (
+	minRetry = 16
+	maxRetry = pktio.MaxBurst
+)
 
-func (q *waitQueue) slot(hash uint64) *uint16 { return &q.flows[hash>>20%uint64(len(q.flows))] }
+func newWaitQueue(capacity int) waitQueue {
+	return waitQueue{items: make([]item, capacity), share: maxRetry}
+}
 
-// holds reports whether a packet with this flow hash must wait.
+func (q *waitQueue) slot(hash uint64) *uint16 { return &q.flows[hash>>16%uint64(len(q.flows))] }
+
+// holds reports whether a packet with this flow hash may be waiting.
 func (q *waitQueue) holds(hash uint64) bool { return *q.slot(hash) != 0 }
 
 // full reports whether there is no room.
@@ -31,11 +49,76 @@ func (q *waitQueue) push(hash uint64) *item {
 	return it
 }
 
-// pop returns the oldest packet; it is valid until the next push.
-func (q *waitQueue) pop() *item {
-	it := &q.items[q.head]
-	*q.slot(it.meta.Hash)--
-	q.head = (q.head + 1) % len(q.items)
-	q.n--
-	return it
+// at returns the packet with i others before it.
+func (q *waitQueue) at(i int) *item { return &q.items[(q.head+i)%len(q.items)] }
+
+// remove takes the n oldest packets out.
+func (q *waitQueue) remove(n int) {
+	for range n {
+		*q.slot(q.items[q.head].meta.Hash)--
+		q.head = (q.head + 1) % len(q.items)
+		q.n--
+	}
+}
+
+// retry carries packets from the waiting queue through the stages, before any
+// younger ones: those for which the flow cache has an entry by now, and as many
+// of the others as the slow path has time for. When that time is over the rest
+// stays where it is. It returns how many went.
+func (w *Worker) retry() int {
+	q, b := &w.waiting, &w.burst
+	n := min(q.n, q.share)
+	if n == 0 {
+		return 0
+	}
+	for i := range n {
+		b.put(i, q.at(i))
+	}
+	b.n = n
+	w.retrying = true
+	w.lookup()
+	done := w.decideAgain()
+	w.retrying = false
+	q.remove(done)
+	// A queue full of flows that all need the slow path is not looked up in
+	// vain, and one full of known flows empties quickly.
+	if done == n {
+		q.share = min(2*q.share, maxRetry)
+	} else {
+		q.share = max(done, minRetry)
+	}
+	b.n = done
+	w.limit()
+	w.rewrite()
+	w.transmit()
+	return done
+}
+
+// decideAgain is decide for packets that have waited: it stops at the first one
+// for which there is no time again, and returns how many were before it.
+func (w *Worker) decideAgain() int {
+	b := &w.burst
+	w.changed = false
+	for i := range b.n {
+		if !w.hit(i) && !w.judge(i) {
+			return i
+		}
+	}
+	return b.n
+}
+
+// wait puts packet i at the end of the waiting queue.
+func (w *Worker) wait(i int) {
+	m, k := &w.burst.meta[i], &w.burst.keys[i]
+	if w.waiting.full() {
+		w.dropAt(i, drop.SlowPathQueueFull)
+		return
+	}
+	// An entry that cannot decide this packet must not decide the next either.
+	if id := w.cache.Find(m.Hash, k); id != flowcache.None {
+		w.cache.SetQueued(w.cache.At(id), true)
+	}
+	w.burst.take(i, w.waiting.push(m.Hash)) // still undecided
+	m.Verdict = VerdictHold
+	w.counters.local[countWaited]++
 }

@@ -32,11 +32,11 @@ type Worker struct {
 	view *view
 	enis []policy.ENIRecord // of view
 
-	burst   burst
-	known   int // packets below come from the waiting queue and have their hash
-	parsed  int // packets below are parsed already
-	budget  int // slow-path runs left in this round
-	changed bool
+	burst    burst
+	parsed   int  // packets below are parsed already
+	budget   int  // slow-path runs left in this round
+	changed  bool // the flow cache has changed since lookup
+	retrying bool // the burst comes from the waiting queue
 
 	cache    *flowcache.Cache
 	sessions *conntrack.Table
@@ -68,7 +68,8 @@ type Worker struct {
 // packets it took in.
 func (w *Worker) Round() int {
 	w.begin()
-	n := w.receive()
+	n := w.retry() // what waited for the slow path
+	n += w.receive()
 	w.parse()
 	w.dispatch()
 	w.lookup()

@@ -42,6 +42,7 @@ type bucket struct {
 type Table struct {
 	buckets []bucket
 	mask    uint64
+	touched uint64 // of no meaning: it keeps Candidates' loads
 	block   *hugemem.Block[bucket]
 }
 
@@ -87,28 +88,35 @@ func match(w, sig uint64) uint64 {
 	return ^(x&lows + lows | x | lows)
 }
 
-// Touch brings the first bucket of hash towards the cache. The result is of no
-// meaning; using it keeps the load.
-func (t *Table) Touch(hash uint64) uint64 {
-	return t.buckets[t.first(hash)].sigs[0]
-}
-
-// Candidate returns the first identifier whose signature agrees, or None: what
-// Each would return first. It is for the writer's own lookups in bursts.
-func (t *Table) Candidate(hash uint64) uint32 {
-	b := &t.buckets[t.first(hash)]
-	sig := signature(hash)
-	if m := match(b.sigs[0], sig); m != 0 {
-		return b.ids[bits.TrailingZeros64(m)/16]
+// Candidates sets ids[i] to the first identifier whose signature agrees with
+// hashes[i], or None: what Each would return first. It is for the writer's own
+// lookups in bursts: it touches all buckets before it looks into the first, so
+// that their cache misses overlap. ids is as long as hashes.
+func (t *Table) Candidates(hashes []uint64, ids []uint32) {
+	ids = ids[:len(hashes)]
+	buckets, mask := t.buckets, t.mask
+	if uint64(len(buckets)) <= mask {
+		return // never: it tells the compiler that h & mask is in range
 	}
-	if m := match(b.sigs[1], sig); m != 0 {
-		return b.ids[4+bits.TrailingZeros64(m)/16]
+	acc := uint64(0)
+	for _, h := range hashes {
+		acc += buckets[h&mask].sigs[0]
 	}
-	if b.overflow == 0 {
-		return None
+	t.touched = acc
+	for i, h := range hashes {
+		b := &buckets[h&mask]
+		sig := signature(h)
+		if m := match(b.sigs[0], sig); m != 0 {
+			ids[i] = b.ids[bits.TrailingZeros64(m)/16&(slots-1)]
+		} else if m := match(b.sigs[1], sig); m != 0 {
+			ids[i] = b.ids[(4+bits.TrailingZeros64(m)/16)&(slots-1)]
+		} else if b.overflow == 0 {
+			ids[i] = None
+		} else {
+			c := t.Each(h)
+			ids[i] = c.Next()
+		}
 	}
-	c := t.Each(hash)
-	return c.Next()
 }
 
 // Cursor walks the identifiers whose signature agrees with a hash.

@@ -92,21 +92,31 @@ func TestTwin(t *testing.T) {
 	})
 }
 
-func TestCandidateIsFirstOfEach(t *testing.T) {
+func TestCandidatesAreFirstOfEach(t *testing.T) {
 	tab, err := New(1000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tab.Free()
 	h := uint64(1)
-	for id := range uint32(1000) {
+	next := func() uint64 {
 		h = h*6364136223846793005 + 1442695040888963407
-		if !tab.Insert(h^h>>29, id) {
+		return h ^ h>>29
+	}
+	var hashes []uint64
+	for id := range uint32(1000) {
+		hashes = append(hashes, next())
+		if !tab.Insert(hashes[id], id) {
 			t.Fatalf("no room for %d of 1000", id)
 		}
-		c := tab.Each(h ^ h>>29)
-		if got, want := tab.Candidate(h^h>>29), c.Next(); got != want {
-			t.Fatalf("Candidate = %d, Each begins with %d", got, want)
+	}
+	hashes = append(hashes, hashes[0]^1<<40, next(), next()) // one with a known signature and bucket, two unknown
+	ids := make([]uint32, len(hashes))
+	tab.Candidates(hashes, ids)
+	for i, h := range hashes {
+		c := tab.Each(h)
+		if want := c.Next(); ids[i] != want {
+			t.Fatalf("the candidate for hash %d is %d, Each begins with %d", i, ids[i], want)
 		}
 	}
 }

@@ -19,12 +19,14 @@ type Entry struct {
 const (
 	flagForward = 1 << 0
 	flagReply   = 1 << 1
+	flagQueued  = 1 << 2
 )
 
 // Action is an entry without its key: what to do with the flow's packets.
 type Action struct {
 	Forward bool // else the packets are dropped, for Reason
 	Reply   bool // the key's direction is the reverse of the session's first packet
+	Queued  bool // older packets of the flow may be waiting; see Entry.Queued
 	Reason  uint8
 	Queue   uint8  // receive queue of the egress ENI
 	Egress  uint16 // ENI that receives the packets
@@ -46,6 +48,9 @@ func (a *Action) words() (ref, gens, info uint64) {
 	}
 	if a.Reply {
 		info |= flagReply << 32
+	}
+	if a.Queued {
+		info |= flagQueued << 32
 	}
 	return ref, gens, info
 }
@@ -77,6 +82,10 @@ func (e *Entry) Forward() bool { return e.info&(flagForward<<32) != 0 }
 
 // Dir returns 0 for the direction of the session's first packet, 1 for replies.
 func (e *Entry) Dir() int { return int(e.info >> 33 & 1) }
+
+// Queued reports whether packets of the flow may be waiting for the slow path,
+// so that a younger one must not go by this entry before they have.
+func (e *Entry) Queued() bool { return e.info&(flagQueued<<32) != 0 }
 
 // Used returns the tick of the entry's last use.
 func (e *Entry) Used() uint16 { return uint16(e.info >> 16) }

@@ -32,13 +32,14 @@ const None = sigindex.None
 // Cache is the table. See New.
 type Cache struct {
 	entries []Entry
-	hashes  []uint64 // of each entry
+	hashes  []uint64 // of each entry: its place in the index
 	free    []uint32 // identifiers below high that are free
 	index   *sigindex.Table
 	high    atomic.Uint32 // entries at and above were never used
 	live    atomic.Uint32
 	hand    uint32 // where Expire goes on
 	sink    uint64
+	places  [MaxBurst]uint64
 
 	entryBlock *hugemem.Block[Entry]
 	hashBlock  *hugemem.Block[uint64]
@@ -99,36 +100,44 @@ func (c *Cache) Len() int { return int(c.live.Load()) }
 // Memory says what kind of memory the entries lie in.
 func (c *Cache) Memory() hugemem.Kind { return c.entryBlock.Kind }
 
+// MaxBurst is the most keys that LookupBurst takes.
+const MaxBurst = 64
+
+// place is where the index keeps a key with flow hash h. Both directions of a
+// flow have one hash, and so one bucket; the sending ENI, in the bits of which
+// the index makes its signature, tells them apart.
+func place(h uint64, k *hash.FlowKey) uint64 { return h ^ uint64(k.ENI()+1)*0x9e37<<48 }
+
 // LookupBurst sets out[i] to the entry with keys[i], or None, for every i. The
-// three slices are equally long. It goes over the burst in passes (touch all
+// three slices are equally long, at most MaxBurst. It goes over the burst in passes (touch all
 // buckets, then all entries, then compare), so that the cache misses of a burst
 // overlap.
 func (c *Cache) LookupBurst(hashes []uint64, keys []hash.FlowKey, out []uint32) {
 	keys, out = keys[:len(hashes)], out[:len(hashes)]
-	acc := uint64(0)
-	for _, h := range hashes {
-		acc += c.index.Touch(h)
+	places := c.places[:len(hashes)]
+	for i := range places {
+		places[i] = place(hashes[i], &keys[i])
 	}
-	for i, h := range hashes {
-		id := c.index.Candidate(h)
-		out[i] = id
-		if id != None {
-			acc += c.entries[id].info
+	c.index.Candidates(places, out)
+	entries, acc := c.entries, uint64(0)
+	for _, id := range out {
+		if id < uint32(len(entries)) {
+			acc += entries[id].info
 		}
 	}
 	c.sink = acc
-	for i, h := range hashes {
-		if id := out[i]; id != None && c.entries[id].Key != keys[i] {
-			out[i] = c.Find(h, &keys[i])
+	for i, id := range out {
+		if id < uint32(len(entries)) && !entries[id].Key.Equal(&keys[i]) {
+			out[i] = c.Find(hashes[i], &keys[i])
 		}
 	}
 }
 
 // Find returns the entry with the given key, or None.
 func (c *Cache) Find(h uint64, k *hash.FlowKey) uint32 {
-	cur := c.index.Each(h)
+	cur := c.index.Each(place(h, k))
 	for id := cur.Next(); id != None; id = cur.Next() {
-		if c.entries[id].Key == *k {
+		if c.entries[id].Key.Equal(k) {
 			return id
 		}
 	}
@@ -145,12 +154,21 @@ func (c *Cache) Use(e *Entry, tick uint16) {
 	}
 }
 
+// SetQueued marks an entry, or takes the mark away; see Entry.Queued.
+func (c *Cache) SetQueued(e *Entry, queued bool) {
+	info := e.info &^ (flagQueued << 32)
+	if queued {
+		info |= flagQueued << 32
+	}
+	relaxed.Store64(&e.info, info)
+}
+
 // Set installs the action for a key, in place where the key is known. It
 // returns the entry, and whether another flow's entry had to make room.
 func (c *Cache) Set(h uint64, k *hash.FlowKey, a *Action, tick uint16) (id uint32, evicted bool) {
 	id = c.Find(h, k)
 	if id == None {
-		id, evicted = c.place(h)
+		id, evicted = c.allot(place(h, k))
 	}
 	e := &c.entries[id]
 	ref, gens, info := a.words()
@@ -169,8 +187,8 @@ func (c *Cache) Set(h uint64, k *hash.FlowKey, a *Action, tick uint16) (id uint3
 	return id, evicted
 }
 
-// place finds a free entry for a hash and puts it into the index.
-func (c *Cache) place(h uint64) (id uint32, evicted bool) {
+// allot finds a free entry and puts it into the index at place h.
+func (c *Cache) allot(h uint64) (id uint32, evicted bool) {
 	if len(c.free) == 0 && int(c.high.Load()) == len(c.entries) {
 		evicted = true
 		if c.near = c.index.Neighbours(c.near[:0], h); len(c.near) > 0 {
@@ -286,9 +304,9 @@ func (c *Cache) Read(id uint32, e *Entry) bool {
 // Lookup is Find for another goroutine than the writer: it copies the entry of
 // a key and reports whether there is one.
 func (c *Cache) Lookup(h uint64, k *hash.FlowKey, e *Entry) bool {
-	cur := c.index.Each(h)
+	cur := c.index.Each(place(h, k))
 	for id := cur.Next(); id != None; id = cur.Next() {
-		if int(id) < len(c.entries) && c.Read(id, e) && e.Key == *k {
+		if int(id) < len(c.entries) && c.Read(id, e) && e.Key.Equal(k) {
 			return true
 		}
 	}

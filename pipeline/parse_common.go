@@ -1,0 +1,129 @@
+package pipeline
+
+import (
+	"encoding/binary"
+
+	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/policy"
+)
+
+// senderWords is what the Ethernet header of an ENI's unicast IP frames looks
+// like in words, so that the common case is told by three comparisons.
+type senderWords struct {
+	mac    uint64 // source, in the low 48 bits, first byte lowest
+	router uint64 // likewise
+}
+
+func wordsOf(eni *policy.ENIRecord) senderWords {
+	return senderWords{macWord(eni.MAC), macWord(eni.RouterMAC)}
+}
+
+func macWord(m [6]byte) uint64 {
+	return uint64(binary.LittleEndian.Uint32(m[0:4])) | uint64(binary.LittleEndian.Uint16(m[4:6]))<<32
+}
+
+const mac48 = 1<<48 - 1
+
+// parseCommon is parseFrame for the packets that make up the load: untagged
+// unicast TCP and UDP, over IPv4 without options and fragments or IPv6 without
+// extension headers, with headers that lie in one piece and are right. For those
+// it does what parseFrame does and reports true; of all others it says nothing,
+// and parseFrame has to look (TestParseCommonTwin).
+func parseCommon(frame []byte, total uint32, s senderWords, vpc, index uint16, k *hash.FlowKey, m *Meta) bool {
+	const need4, need6 = ethHeader + ipv4Header + 20, ethHeader + ipv6Header + 8
+	if len(frame) < need4 {
+		return false
+	}
+	h := (*[need4]byte)(frame)
+	dst := binary.LittleEndian.Uint64(h[0:8]) & mac48
+	if binary.LittleEndian.Uint64(h[6:14])&mac48 != s.mac || dst&1 != 0 {
+		return false
+	}
+	flags, keyFlags := uint16(0), uint8(0)
+	if dst == s.router {
+		flags, keyFlags = flagRouted, hash.KeyRouted
+	}
+	const ipv4NoOptions, ipv6 = 0x450008, 0xdd86 // as little-endian words
+	switch word := binary.LittleEndian.Uint32(h[12:16]); {
+	case word&0xffffff == ipv4NoOptions:
+		return common4(h, total, flags, keyFlags|hash.KeyIPv4, vpc, index, k, m)
+	case word&0xf0ffff == 0x60<<16|ipv6 && len(frame) >= need6:
+		return common6(frame, total, flags, keyFlags|hash.KeyIPv6, vpc, index, k, m)
+	}
+	return false
+}
+
+func common4(h *[54]byte, total uint32, flags uint16, keyFlags uint8, vpc, index uint16, k *hash.FlowKey, m *Meta) bool {
+	le, be := binary.LittleEndian, binary.BigEndian
+	length := uint32(be.Uint16(h[16:18]))
+	proto := h[23]
+	// The one's complement sum may be taken in either byte order (RFC 1071).
+	sum := uint64(le.Uint32(h[14:18])) + uint64(le.Uint32(h[18:22])) + uint64(le.Uint32(h[22:26])) +
+		uint64(le.Uint32(h[26:30])) + uint64(le.Uint32(h[30:34]))
+	sum = sum>>32 + sum&0xffffffff
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	const fragmentBits = 0xff3f // more fragments and the offset, little-endian
+	if length > total-ethHeader || le.Uint16(h[20:22])&fragmentBits != 0 || (sum+sum>>16)&0xffff != 0xffff {
+		return false
+	}
+	tcpFlags := uint8(0)
+	switch proto {
+	case protoUDP:
+		if n := uint32(be.Uint16(h[38:40])); length < ipv4Header+8 || n < 8 || n > length-ipv4Header {
+			return false
+		}
+	case protoTCP:
+		if offset := uint32(h[46] >> 4 * 4); length < ipv4Header+20 || offset < 20 || offset > length-ipv4Header {
+			return false
+		}
+		tcpFlags = h[47]
+	default:
+		return false
+	}
+	ports := be.Uint32(h[34:38])
+	k.Src.Hi, k.Src.Lo = 0, uint64(be.Uint32(h[26:30]))
+	k.Dst.Hi, k.Dst.Lo = 0, uint64(be.Uint32(h[30:34]))
+	k.Tail = uint64(ports)<<32 | uint64(index)<<16 | uint64(proto)<<8 | uint64(keyFlags)
+	// Field by field: a literal would be put together on the stack and copied
+	// in wider pieces than it was written, which stalls.
+	*m = Meta{}
+	m.L3Len, m.VPC, m.ENI, m.L3, m.L4 = length, vpc, index, ethHeader, ethHeader+ipv4Header
+	m.Flags, m.Egress, m.Proto, m.TCPFlags, m.TTL, m.TOS = flags, noENI, proto, tcpFlags, h[22], h[15]
+	return true
+}
+
+func common6(frame []byte, total uint32, flags uint16, keyFlags uint8, vpc, index uint16, k *hash.FlowKey, m *Meta) bool {
+	be := binary.BigEndian
+	h := (*[62]byte)(frame)
+	payload := uint32(be.Uint16(h[18:20]))
+	proto, tcpFlags := h[20], uint8(0)
+	if payload > total-ethHeader-ipv6Header || payload < 8 {
+		return false
+	}
+	switch proto {
+	case protoUDP:
+		if n := uint32(be.Uint16(h[58:60])); n < 8 || n > payload {
+			return false
+		}
+	case protoTCP:
+		if len(frame) < ethHeader+ipv6Header+20 || payload < 20 {
+			return false
+		}
+		if offset := uint32(frame[66] >> 4 * 4); offset < 20 || offset > payload {
+			return false
+		}
+		tcpFlags = frame[67]
+	default:
+		return false
+	}
+	ports := be.Uint32(h[54:58])
+	k.Src.Hi, k.Src.Lo = be.Uint64(h[22:30]), be.Uint64(h[30:38])
+	k.Dst.Hi, k.Dst.Lo = be.Uint64(h[38:46]), be.Uint64(h[46:54])
+	k.Tail = uint64(ports)<<32 | uint64(index)<<16 | uint64(proto)<<8 | uint64(keyFlags)
+	*m = Meta{}
+	m.L3Len, m.VPC, m.ENI, m.L3, m.L4 = ipv6Header+payload, vpc, index, ethHeader, ethHeader+ipv6Header
+	m.Flags, m.Egress, m.Proto, m.TCPFlags = flags|flagIPv6, noENI, proto, tcpFlags
+	m.TTL, m.TOS = h[21], h[14]<<4|h[15]>>4
+	return true
+}
