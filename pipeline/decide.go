@@ -12,11 +12,16 @@ import (
 func (w *Worker) decide() {
 	b := &w.burst
 	w.changed = false
-	for i := range b.n {
-		if w.hit(i) {
+	for i, id := range b.entry[:b.n] {
+		m := &b.meta[i]
+		if id != flowcache.None && !w.changed && w.accelerate(i, m, w.cache.At(id)) {
 			continue
 		}
-		if w.waiting.n != 0 && w.waiting.holds(b.meta[i].Hash) || !w.judge(i) {
+		m.Hash = b.hashes[i]
+		if w.changed && w.hit(i) {
+			continue
+		}
+		if w.waiting.n != 0 && w.waiting.holds(m.Hash) || !w.judge(i) {
 			w.wait(i)
 		}
 	}
@@ -57,7 +62,7 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 		return false // the key says nothing of the neighbour's MAC
 	}
 	if e.Queued() && !w.retrying {
-		if w.waiting.holds(m.Hash) {
+		if w.waiting.holds(w.burst.hashes[i]) {
 			return false // older packets of the flow are waiting
 		}
 		w.cache.SetQueued(e, false)

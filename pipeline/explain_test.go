@@ -137,12 +137,12 @@ func TestExplainIsWhatHappens(t *testing.T) {
 			sessions = rapid.SampledFrom([]int{16, 4096}).Draw(t, "sessions")
 		}
 		pickup := rapid.Bool().Draw(t, "pickup")
-		make := func(lcores int) *bed {
+		bedOf := func(lcores int) *bed {
 			return newBed(t, bedOptions{lcores: lcores, slots: 512, objects: propertyObjects(), config: func(c *Config) {
 				c.Flows, c.Sessions, c.PickupMidstream = flows, sessions, pickup
 			}})
 		}
-		b, cold := make(lcores), make(1)
+		b, cold := bedOf(lcores), bedOf(1)
 		cold.engine.rss = b.engine.rss
 		cold.policy(func(*policy.Objects) {})
 		f := frameMaker{b: b}

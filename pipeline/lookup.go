@@ -18,9 +18,6 @@ func (w *Worker) lookup() {
 			b.scopes[i] = uint32(metas[i].VPC)
 		}
 		w.engine.hasher.HashBurst(b.keys[:n], b.scopes[:n], b.hashes[:n])
-		for i := range metas {
-			metas[i].Hash = b.hashes[i]
-		}
 	}
 	w.cache.LookupBurst(b.hashes[:n], b.keys[:n], b.entry[:n])
 	acc := uint64(0)

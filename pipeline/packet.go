@@ -51,7 +51,7 @@ const (
 // lcores (see item) takes two cache lines. The widest fields come first, and
 // there is no padding.
 type Meta struct {
-	Hash    uint64 // flow hash; set by lookup
+	Hash    uint64 // flow hash; set where the flow cache does not decide
 	L3Len   uint32 // bytes from the IP header to the end of the packet's payload
 	FragID  uint32 // identification of a fragment's datagram
 	Session uint32 // set by track

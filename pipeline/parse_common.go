@@ -44,16 +44,12 @@ func parseCommon(frame []byte, total uint32, s senderWords, vpc, index uint16, k
 		flags, keyFlags = flagRouted, hash.KeyRouted
 	}
 	const ipv4NoOptions, ipv6 = 0x450008, 0xdd86 // as little-endian words
-	switch word := binary.LittleEndian.Uint32(h[12:16]); {
-	case word&0xffffff == ipv4NoOptions:
-		return common4(h, total, flags, keyFlags|hash.KeyIPv4, vpc, index, k, m)
-	case word&0xf0ffff == 0x60<<16|ipv6 && len(frame) >= need6:
-		return common6(frame, total, flags, keyFlags|hash.KeyIPv6, vpc, index, k, m)
+	word := binary.LittleEndian.Uint32(h[12:16])
+	if word&0xffffff != ipv4NoOptions {
+		return word&0xf0ffff == 0x60<<16|ipv6 && len(frame) >= need6 &&
+			common6(frame, total, flags, keyFlags|hash.KeyIPv6, vpc, index, k, m)
 	}
-	return false
-}
-
-func common4(h *[54]byte, total uint32, flags uint16, keyFlags uint8, vpc, index uint16, k *hash.FlowKey, m *Meta) bool {
+	keyFlags |= hash.KeyIPv4
 	le, be := binary.LittleEndian, binary.BigEndian
 	length := uint32(be.Uint16(h[16:18]))
 	proto := h[23]

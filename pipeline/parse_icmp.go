@@ -130,6 +130,9 @@ func quotedKey(q []byte, index uint16, flags uint8, k *hash.FlowKey) bool {
 		}
 		sp, dp = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
 	case protoICMP, protoICMPv6:
+		if (proto == protoICMPv6) != (flags&hash.KeyIPv6 != 0) {
+			break // as parseLayer4 has it
+		}
 		if len(l4) < 8 {
 			return false
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/policy"
 )
 
@@ -12,14 +13,21 @@ import (
 // its neighbour's own MAC stays as it is.
 func (w *Worker) rewrite() {
 	b := &w.burst
-	for i := range b.n {
-		m := &b.meta[i]
+	metas, descs, hops := b.meta[:b.n], b.desc[:b.n], w.view.hops
+	for i := range metas {
+		m := &metas[i]
 		if m.Verdict != VerdictForward {
 			continue
 		}
-		if r := rewriteFrame(b.frame(i), m, &w.enis[m.Egress]); r != drop.Unset {
-			w.dropAt(i, r)
+		hop := &hops[m.Egress]
+		if m.Flags&flagRouted == 0 || m.L3Len > hop.mtu || m.TTL <= 1 {
+			if r := checkForward(b.frame(i), m, &w.enis[m.Egress]); r != drop.Unset {
+				w.dropAt(i, r)
+			}
+			continue
 		}
+		// Parse has seen the whole IP header; a tagged frame did not come here.
+		route((*[ethHeader + ipv4Header]byte)(pktio.Bytes(descs[i].Data, ethHeader+ipv4Header)), m.Flags, hop)
 	}
 }
 
@@ -39,25 +47,19 @@ func checkForward(frame []byte, m *Meta, dst *policy.ENIRecord) drop.Reason {
 	return drop.Unset
 }
 
-// rewriteFrame rewrites a frame for dst, or returns the reason to drop it.
-func rewriteFrame(frame []byte, m *Meta, dst *policy.ENIRecord) drop.Reason {
-	if r := checkForward(frame, m, dst); r != drop.Unset {
-		return r
+// route rewrites an untagged frame that crosses the router.
+func route(f *[ethHeader + ipv4Header]byte, flags uint16, hop *lastHop) {
+	le := binary.LittleEndian
+	le.PutUint64(f[0:8], hop.macs)
+	le.PutUint32(f[8:12], hop.macs2)
+	if flags&flagIPv6 != 0 {
+		f[ethHeader+7]--
+		return
 	}
-	if m.Flags&flagRouted == 0 {
-		return drop.Unset
-	}
-	*(*[6]byte)(frame[0:6]) = dst.MAC
-	*(*[6]byte)(frame[6:12]) = dst.RouterMAC
-	ip := frame[m.L3:]
-	if m.Flags&flagIPv6 != 0 {
-		ip[7]--
-		return drop.Unset
-	}
-	ip[8]--
-	// One less in the high byte of a word is one more in the checksum, with the
-	// carry brought round (RFC 1624).
-	sum := uint32(binary.BigEndian.Uint16(ip[10:12])) + 0x100
-	binary.BigEndian.PutUint16(ip[10:12], uint16(sum+sum>>16))
-	return drop.Unset
+	// TTL, protocol and checksum in one word. One less in the TTL, the high byte
+	// of its 16-bit word, is one more in the checksum's high byte, with the carry
+	// brought round (RFC 1624); such a sum may be taken in either byte order.
+	word := le.Uint32(f[ethHeader+8 : ethHeader+12])
+	sum := word>>16 + 1
+	le.PutUint32(f[ethHeader+8:ethHeader+12], (word-1)&0xffff|(sum+sum>>16)<<16)
 }

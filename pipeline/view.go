@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"encoding/binary"
+
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/policy"
@@ -13,6 +15,22 @@ type view struct {
 	snap *policy.Snapshot
 	dhcp []packet.DHCPConfig // by ENI; without an address where it has no IPv4
 	rss  []receiveSide       // by ENI
+	hops []lastHop           // by ENI
+}
+
+// lastHop is what rewrite needs of the receiving ENI: the twelve bytes of the
+// MACs as they stand in a routed frame, in words.
+type lastHop struct {
+	macs  uint64 // destination, and the first two bytes of the source; little-endian
+	macs2 uint32 // the rest of the source
+	mtu   uint32 // bytes of the IP packet
+}
+
+func lastHopOf(r *policy.ENIRecord) lastHop {
+	var b [12]byte
+	copy(b[0:6], r.MAC[:])
+	copy(b[6:12], r.RouterMAC[:])
+	return lastHop{binary.LittleEndian.Uint64(b[0:8]), binary.LittleEndian.Uint32(b[8:12]), uint32(r.MTU)}
 }
 
 // receiveSide is an ENI's choice of receive queue (docs/semantics.md, RSS).
@@ -22,7 +40,8 @@ type receiveSide struct {
 }
 
 func newView(snap *policy.Snapshot, rss hash.RSSFunction) (*view, error) {
-	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, len(snap.ENIs)), rss: make([]receiveSide, len(snap.ENIs))}
+	n := len(snap.ENIs)
+	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n)}
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
 		if r.Dead() {
@@ -33,6 +52,7 @@ func newView(snap *policy.Snapshot, rss hash.RSSFunction) (*view, error) {
 			return nil, err
 		}
 		v.rss[i] = receiveSide{rss, table}
+		v.hops[i] = lastHopOf(r)
 		info := snap.ENI(uint16(i))
 		if info.Primary4.IsValid() {
 			v.dhcp[i] = packet.DHCPConfig{
