@@ -72,8 +72,9 @@ func signature(hash uint64) uint64 {
 
 func (t *Table) first(hash uint64) uint64 { return hash & t.mask }
 
+// second differs from first, since an odd number is added without carry.
 func (t *Table) second(hash uint64) uint64 {
-	return (hash ^ signature(hash)*0x9e3779b97f4a7c15>>16) & t.mask
+	return (hash ^ (signature(hash)*0x9e3779b97f4a7c15>>16 | 1)) & t.mask
 }
 
 const (
@@ -204,10 +205,7 @@ func (t *Table) Remove(hash uint64, id uint32) bool {
 // Neighbours appends to dst the identifiers in both buckets of hash: those of
 // which one must go before hash can be inserted into full buckets.
 func (t *Table) Neighbours(dst []uint32, hash uint64) []uint32 {
-	for k, i := range [2]uint64{t.first(hash), t.second(hash)} {
-		if k == 1 && i == t.first(hash) {
-			break
-		}
+	for _, i := range [2]uint64{t.first(hash), t.second(hash)} {
 		b := &t.buckets[i]
 		for s, id := range b.ids {
 			if b.sigs[s/4]>>(uint(s%4)*16)&0xffff != 0 {

@@ -178,17 +178,17 @@ func TestEvictsTheLongestUnused(t *testing.T) {
 	}
 	for n := range uint64(16) {
 		k := testKey(n)
-		c.Set(7<<48, &k, &Action{Forward: true}, uint16(65530+n)) // ticks wrap at n = 6
+		c.Set(1<<48, &k, &Action{Forward: true}, uint16(65530+n)) // ticks wrap at n = 6
 	}
 	k := testKey(3)
-	c.Use(c.At(c.Find(7<<48, &k)), 20)
+	c.Use(c.At(c.Find(1<<48, &k)), 20)
 	for _, victim := range []uint64{0, 1, 2, 4} {
 		nk := testKey(100 + victim)
-		if _, evicted := c.Set(7<<48, &nk, &Action{Forward: true}, 20); !evicted {
+		if _, evicted := c.Set(1<<48, &nk, &Action{Forward: true}, 20); !evicted {
 			t.Fatal("a full table took a flow without eviction")
 		}
 		vk := testKey(victim)
-		if c.Find(7<<48, &vk) != None {
+		if c.Find(1<<48, &vk) != None {
 			t.Fatalf("flow %d, the longest unused, is still there", victim)
 		}
 	}
