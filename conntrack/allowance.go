@@ -59,12 +59,15 @@ func (a *Allowances) Allows(from, to uint16) bool {
 // take counts one connection for the instance, if its allowance has room.
 func (a *Allowances) take(instance uint16) bool {
 	i := &a.instances[instance]
-	used := i.used.Add(1)
-	if limit := i.limit.Load(); limit != 0 && used > limit {
-		i.used.Add(-1)
-		return false
+	for {
+		used := i.used.Load()
+		if limit := i.limit.Load(); limit != 0 && used >= limit {
+			return false
+		}
+		if i.used.CompareAndSwap(used, used+1) {
+			return true
+		}
 	}
-	return true
 }
 
 func (a *Allowances) giveBack(instance uint16) { a.instances[instance].used.Add(-1) }

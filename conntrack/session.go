@@ -60,6 +60,12 @@ func (s *Session) Originator() uint16 { return s.key.ENI() }
 // Responder returns the ENI that the first packet was sent to.
 func (s *Session) Responder() uint16 { return uint16(s.where >> 48) }
 
+// Instances returns the instances against whose allowances it counts: the
+// originator's and the responder's.
+func (s *Session) Instances() (originator, responder uint16) {
+	return uint16(s.owners >> 48), uint16(s.owners >> 32)
+}
+
 // VPC returns the index of the VPC in which the addresses hold.
 func (s *Session) VPC() uint16 { return uint16(s.where >> 32) }
 

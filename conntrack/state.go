@@ -6,25 +6,26 @@ type State uint8
 
 // The states.
 const (
-	None          State = iota // no session
-	SynSent                    // the originator asked for a connection
-	SynReceived                // the responder answered
-	Established                // the originator confirmed
-	FinOriginator              // the originator has finished sending
-	FinResponder               // the responder has finished sending
-	LastAck                    // both have finished; the last acknowledgement is due
-	TimeWait                   // closed in order
-	Closed                     // closed by a reset
-	UDPSingle                  // one direction, or one request and its response
-	UDPStream                  // more than that
-	ICMPQuery                  // echo and the other queries
-	OtherProtocol              // any other protocol, by address pair
+	None            State = iota // no session
+	SynSent                      // the originator asked for a connection
+	SynReceived                  // the responder answered
+	Established                  // the originator confirmed
+	FinOriginator                // the originator has finished sending
+	FinResponder                 // the responder has finished sending
+	LastAck                      // both have finished; the last acknowledgement is due
+	TimeWait                     // closed in order
+	ResetOriginator              // closed by the originator's reset
+	ResetResponder               // closed by the responder's reset
+	UDPSingle                    // one direction, or one request and its response
+	UDPStream                    // more than that
+	ICMPQuery                    // echo and the other queries
+	OtherProtocol                // any other protocol, by address pair
 	NumStates
 )
 
 var stateNames = [NumStates]string{
 	"none", "syn_sent", "syn_received", "established", "fin_originator", "fin_responder",
-	"last_ack", "time_wait", "closed", "udp_single", "udp_stream", "icmp", "other",
+	"last_ack", "time_wait", "reset_originator", "reset_responder", "udp_single", "udp_stream", "icmp", "other",
 }
 
 // String returns the state's stable name.
@@ -36,7 +37,7 @@ func (s State) String() string {
 }
 
 // IsTCP reports whether the state is one of TCP's.
-func (s State) IsTCP() bool { return s >= SynSent && s <= Closed }
+func (s State) IsTCP() bool { return s >= SynSent && s <= ResetResponder }
 
 // IP protocol numbers with a tracking of their own.
 const (

@@ -56,44 +56,64 @@ const (
 
 // tcpTable is [state][direction][class] -> next state. Direction 0 is the
 // originator's. A cell left out is None and refuses.
+//
+// nitrod sees what was sent, not what arrived: a packet may be lost in a queue
+// behind it. So whatever an end may have to repeat passes in every state that
+// its first sending can lead to, and whatever an end must hear in order to
+// notice that the other one has gone passes too.
 var tcpTable = [TCPStates][2][numClasses]State{
 	SynSent: {
-		{classSYN: SynSent /* again */, classACK: SynSent, classFIN: FinOriginator, classRST: Closed},
-		{classSYN: SynReceived /* both open at once */, classSYNACK: SynReceived, classACK: SynSent /* challenge */, classFIN: SynSent, classRST: Closed /* refused */},
+		{classSYN: SynSent /* again */, classSYNACK: SynSent /* to a SYN from before this one */, classACK: SynSent, classFIN: SynSent, classRST: ResetOriginator},
+		{classSYN: SynReceived /* both open at once */, classSYNACK: SynReceived, classACK: SynSent /* challenge */, classFIN: SynSent, classRST: ResetResponder /* refused */},
 	},
 	SynReceived: {
-		{classSYN: SynReceived, classSYNACK: Established /* both opened */, classACK: Established, classFIN: FinOriginator, classRST: Closed},
-		{classSYN: SynReceived, classSYNACK: SynReceived /* again */, classACK: SynReceived, classFIN: FinResponder, classRST: Closed},
+		{classSYN: SynReceived, classSYNACK: Established /* both opened */, classACK: Established, classFIN: FinOriginator, classRST: ResetOriginator},
+		{classSYN: SynReceived, classSYNACK: SynReceived /* again */, classACK: SynReceived, classFIN: FinResponder, classRST: ResetResponder},
 	},
 	Established: {
 		// A SYN here is answered by the peer with a challenge (RFC 5961), so it passes.
-		{classSYN: Established, classSYNACK: Established, classACK: Established, classFIN: FinOriginator, classRST: Closed},
-		{classSYN: Established, classSYNACK: Established, classACK: Established, classFIN: FinResponder, classRST: Closed},
+		{classSYN: Established, classSYNACK: Established, classACK: Established, classFIN: FinOriginator, classRST: ResetOriginator},
+		{classSYN: Established, classSYNACK: Established, classACK: Established, classFIN: FinResponder, classRST: ResetResponder},
 	},
-	FinOriginator: { // half closed: the responder may go on for as long as it likes
-		{classSYN: FinOriginator, classACK: FinOriginator, classFIN: FinOriginator, classRST: Closed},
-		{classSYNACK: FinOriginator, classACK: FinOriginator, classFIN: LastAck, classRST: Closed},
+	// Half closed: the other side may go on for as long as it likes. An end may
+	// finish before its SYN is acknowledged (RFC 9293, 3.10.4), so a SYN-ACK may
+	// still be repeated. A SYN opens a new connection; if it is a repeated one,
+	// the FIN before it has not been taken and will be repeated too.
+	FinOriginator: {
+		{classSYN: Renew, classSYNACK: FinOriginator, classACK: FinOriginator, classFIN: FinOriginator, classRST: ResetOriginator},
+		{classSYN: Renew, classSYNACK: FinOriginator, classACK: FinOriginator, classFIN: LastAck, classRST: ResetResponder},
 	},
 	FinResponder: {
-		{classSYN: FinResponder, classACK: FinResponder, classFIN: LastAck, classRST: Closed},
-		{classSYNACK: FinResponder, classACK: FinResponder, classFIN: FinResponder, classRST: Closed},
+		{classSYN: Renew, classSYNACK: FinResponder, classACK: FinResponder, classFIN: LastAck, classRST: ResetOriginator},
+		{classSYN: Renew, classSYNACK: FinResponder, classACK: FinResponder, classFIN: FinResponder, classRST: ResetResponder},
 	},
 	LastAck: {
-		{classSYN: Renew, classACK: TimeWait, classFIN: LastAck, classRST: Closed},
-		{classSYN: Renew, classACK: TimeWait, classFIN: LastAck, classRST: Closed},
+		{classSYN: Renew, classSYNACK: LastAck, classACK: TimeWait, classFIN: LastAck, classRST: ResetOriginator},
+		{classSYN: Renew, classSYNACK: LastAck, classACK: TimeWait, classFIN: LastAck, classRST: ResetResponder},
 	},
 	TimeWait: { // a port may be used again at once (RFC 6191)
-		{classSYN: Renew, classACK: TimeWait, classFIN: TimeWait, classRST: Closed},
-		{classSYN: Renew, classACK: TimeWait, classFIN: TimeWait, classRST: Closed},
+		{classSYN: Renew, classSYNACK: TimeWait, classACK: TimeWait, classFIN: TimeWait, classRST: ResetOriginator},
+		{classSYN: Renew, classSYNACK: TimeWait, classACK: TimeWait, classFIN: TimeWait, classRST: ResetResponder},
 	},
-	Closed: { // whatever was under way when the reset came is refused
-		{classSYN: Renew, classRST: Closed},
-		{classSYN: Renew, classRST: Closed},
+	// Who resets has no more to say, until a SYN begins anew. (The table knows no
+	// sequence numbers: a reset counts even where its receiver will ignore it.)
+	// The other side may not have heard, or may doubt it (RFC 5961's challenge):
+	// what it sends passes, so that it is answered with another reset. A
+	// responder's SYN-ACK answers a SYN that was under way when the reset came, or
+	// is a repeated one: the next packet tells. An originator's counts for nothing,
+	// or a SYN and a forged answer of one's own would hold a session for days.
+	ResetOriginator: {
+		{classSYN: Renew, classRST: ResetOriginator},
+		{classSYN: Renew, classSYNACK: SynReceived, classACK: ResetOriginator, classFIN: ResetOriginator, classRST: ResetOriginator},
+	},
+	ResetResponder: {
+		{classSYN: Renew, classSYNACK: ResetResponder, classACK: ResetResponder, classFIN: ResetResponder, classRST: ResetResponder},
+		{classSYN: Renew, classSYNACK: SynReceived, classRST: ResetResponder},
 	},
 }
 
 // TCPStates bounds the table: TCP's states are the first ones.
-const TCPStates = Closed + 1
+const TCPStates = ResetResponder + 1
 
 // NextTCP returns the state after a packet with the given flags in direction
 // dir (0 the originator's, 1 the responder's), or Renew, or Refuse.

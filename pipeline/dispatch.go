@@ -46,6 +46,7 @@ func (w *Worker) dispatchSlowly() {
 				continue
 			}
 			m.Flags |= flagResolved
+			b.hashes[i] = w.engine.hasher.Hash(k, uint32(m.VPC)) // the ports are new
 			if !single {
 				w.shards[i] = w.engine.sharder.Shard(k)
 			}

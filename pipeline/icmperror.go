@@ -30,7 +30,8 @@ func (w *Worker) relayICMPError(i int) {
 		m.Reason, m.Egress = d.Reason, d.Egress
 		return
 	}
-	w.forward(m, &outer, d.Egress, w.view.queueOf(d.Egress, &outer))
+	key := &w.query.Key // outer would escape to the heap
+	w.forward(m, key, d.Egress, w.view.queueOf(d.Egress, key))
 }
 
 // outerKey returns the key of an ICMP error itself, its type and code in the

@@ -1,32 +1,35 @@
 package pipeline
 
-import "github.com/nitrod/nitrod/pipeline/flowcache"
+import (
+	"github.com/nitrod/nitrod/internal/prefetch"
+	"github.com/nitrod/nitrod/pipeline/flowcache"
+)
 
-// lookup is the stage that finds the flow-cache entries of the burst, in passes:
-// hashes, buckets, entries, and the sessions that the entries refer to, so that
-// the cache misses of a burst overlap. What it touches, decide finds near.
+// hashGroup is how many packets are hashed at a time: what the vector code
+// takes at once.
+const hashGroup = 8
+
+// hash sets the flow hashes of packets from to to, and asks for the flow cache's
+// buckets. Parse calls it while there are more packets to parse, so that the
+// buckets are there when lookup comes.
+func (w *Worker) hash(from, to int) {
+	b := &w.burst
+	w.engine.hasher.HashBurst(b.keys[from:to], b.scopes[from:to], b.hashes[from:to])
+	w.cache.Prefetch(b.hashes[from:to], b.keys[from:to])
+}
+
+// lookup is the stage that finds the flow-cache entries of the burst, and asks
+// for the sessions to which they refer.
 func (w *Worker) lookup() {
 	b := &w.burst
 	n := b.n
-	metas := b.meta[:n]
-	if w.retrying {
-		for i := range metas {
-			b.hashes[i] = metas[i].Hash
-		}
-	} else {
-		for i := range metas {
-			b.scopes[i] = uint32(metas[i].VPC)
-		}
-		w.engine.hasher.HashBurst(b.keys[:n], b.scopes[:n], b.hashes[:n])
-	}
 	w.cache.LookupBurst(b.hashes[:n], b.keys[:n], b.entry[:n])
-	acc := uint64(0)
+	wanted := 0
 	for _, id := range b.entry[:n] {
 		if id != flowcache.None {
-			if e := w.cache.At(id); e.Forward() {
-				acc += uint64(w.sessions.At(e.Session()).Incarnation())
-			}
+			w.lines[wanted&(prefetch.Max-1)] = w.sessions.Address(w.cache.At(id).Session())
+			wanted++
 		}
 	}
-	w.sink = acc
+	prefetch.First(&w.lines, wanted)
 }

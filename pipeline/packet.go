@@ -51,7 +51,7 @@ const (
 // lcores (see item) takes two cache lines. The widest fields come first, and
 // there is no padding.
 type Meta struct {
-	Hash    uint64 // flow hash; set where the flow cache does not decide
+	Hash    uint64 // flow hash; the burst has it apart until a packet leaves it or the slow path takes it
 	L3Len   uint32 // bytes from the IP header to the end of the packet's payload
 	FragID  uint32 // identification of a fragment's datagram
 	Session uint32 // set by track
@@ -105,16 +105,17 @@ func (b *burst) frame(i int) []byte { return pktio.Bytes(b.desc[i].Data, b.desc[
 // move copies packet from to slot to.
 func (b *burst) move(to, from int) {
 	if to != from {
-		b.desc[to], b.keys[to], b.meta[to] = b.desc[from], b.keys[from], b.meta[from]
+		b.desc[to], b.keys[to], b.meta[to], b.hashes[to] = b.desc[from], b.keys[from], b.meta[from], b.hashes[from]
 	}
 }
 
 // put copies a packet that was elsewhere into slot i.
 func (b *burst) put(i int, it *item) {
-	b.desc[i], b.keys[i], b.meta[i] = it.desc, it.key, it.meta
+	b.desc[i], b.keys[i], b.meta[i], b.hashes[i] = it.desc, it.key, it.meta, it.meta.Hash
 }
 
 // take copies packet i out.
 func (b *burst) take(i int, it *item) {
 	it.desc, it.key, it.meta = b.desc[i], b.keys[i], b.meta[i]
+	it.meta.Hash = b.hashes[i]
 }

@@ -27,10 +27,10 @@ const (
 )
 
 // parse is the stage that reads the headers of the packets that came from
-// devices, and moves up those that it does not drop.
+// devices, hashes their keys, and moves up those that it does not drop.
 func (w *Worker) parse() {
 	b := &w.burst
-	to := w.parsed
+	to, hashed := w.parsed, w.parsed
 	last, run, bytes := uint16(noENI), uint64(0), uint64(0)
 	port := uint32(1 << 31) // no port: they have 16 bits
 	var sender senderWords
@@ -61,8 +61,13 @@ func (w *Worker) parse() {
 		if to != i {
 			b.desc[to] = *d
 		}
-		to++
+		b.scopes[to] = uint32(vpc)
+		if to++; to-hashed == hashGroup {
+			w.hash(hashed, to)
+			hashed = to
+		}
 	}
+	w.hash(hashed, to)
 	w.countRx(last, run, bytes)
 	b.n = to
 }
@@ -273,9 +278,10 @@ func parseLayer4(frame []byte, total uint32, hlen int, index uint16, family uint
 		if len(l4) < header {
 			return m.shortL4(frame, total, at+header, drop.ICMPTruncated)
 		}
+		outer := *k
 		src, dst = parseICMP(l4, index, flags, k, m)
 		if m.Flags&flagQuoted != 0 {
-			return m.groupAllowed(k) // the key is complete
+			return m.groupAllowed(&outer) // k is complete, and not this packet's own
 		}
 	}
 	k.Tail |= uint64(src)<<48 | uint64(dst)<<32

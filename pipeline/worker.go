@@ -5,6 +5,7 @@ import (
 
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/internal/prefetch"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
 	"github.com/nitrod/nitrod/policy"
 	"github.com/nitrod/nitrod/rings"
@@ -60,7 +61,7 @@ type Worker struct {
 	gaps      gapHistogram
 	nextTidy  int64
 	empty     int // rounds in a row without work
-	sink      uint64
+	lines     prefetch.Lines
 }
 
 // Round does everything once: it takes a burst in, carries it through the

@@ -66,6 +66,9 @@ func printStats(w io.Writer, s *control.Stats) {
 	fmt.Fprintf(w, "flows\t%d now, %d made room for others\n", s.Flows, s.Evicted)
 	fmt.Fprintf(w, "sessions\t%d now, %d begun, %d ended by idle time\n", s.Sessions, s.Begun, s.Expired)
 	fmt.Fprintf(w, "buffers\t%d of %d free; tables in %s memory\n", s.Mbufs.Available, s.Mbufs.Total, s.TableMem)
+	if lost := driverLosses(&s.Driver); lost != "" {
+		fmt.Fprintf(w, "drivers\t%s\n", lost)
+	}
 	if len(s.Drops) > 0 {
 		fmt.Fprintf(w, "\nDROPS\tPACKETS\n")
 		for _, r := range slices.Sorted(maps.Keys(s.Drops)) {
@@ -93,6 +96,25 @@ func printStats(w io.Writer, s *control.Stats) {
 		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", i, l.CPU, l.Rx, l.Tx, l.FlowHits, l.SlowPath, l.HandOver,
 			time.Duration(l.Gaps.P50), time.Duration(l.Gaps.P99), time.Duration(l.Gaps.P9999), time.Duration(l.Gaps.Max))
 	}
+}
+
+// driverLosses lists the counters of drivers that tell of packets lost and are
+// not zero.
+func driverLosses(d *control.Driver) string {
+	var lost []string
+	for _, c := range []struct {
+		name string
+		n    uint64
+	}{
+		{"rx_missed", d.RxMissed}, {"rx_no_buffer", d.RxNoBuffer}, {"rx_errors", d.RxErrors},
+		{"rx_bad_checksum", d.RxBadCsum}, {"rx_oversized", d.RxOversized},
+		{"tx_errors", d.TxErrors}, {"tx_unchained", d.TxUnchained}, {"bad_resizes", d.BadResizes},
+	} {
+		if c.n != 0 {
+			lost = append(lost, c.name+" "+strconv.FormatUint(c.n, 10))
+		}
+	}
+	return strings.Join(lost, ", ")
 }
 
 // list is the flags of the commands that list something.

@@ -38,6 +38,7 @@ type Stats struct {
 	Instances map[string]Instance `json:"instances"`
 	Lcores    []Lcore             `json:"lcores"`
 	Mbufs     Mbufs               `json:"mbufs"`
+	Driver    Driver              `json:"driver"`
 }
 
 // ENI is an ENI's counters as its guest sees them: rx is what it receives.
@@ -82,6 +83,24 @@ type Gaps struct {
 type Mbufs struct {
 	Total     int `json:"total"`
 	Available int `json:"available"`
+}
+
+// Driver counts what drivers, and the binding to them, did to packets out of
+// nitrod's sight: a packet that they lost on receipt was never in Rx, and one
+// that they lost after they took it is in Tx.
+type Driver struct {
+	RxMissed    uint64 `json:"rx_missed"`       // lost: the device had no free descriptor
+	RxNoBuffer  uint64 `json:"rx_no_buffer"`    // lost: no packet buffer was free
+	RxErrors    uint64 `json:"rx_errors"`       // lost: the device found them damaged
+	RxBadCsum   uint64 `json:"rx_bad_checksum"` // lost: a checksum left to nitrod that cannot be completed
+	RxOversized uint64 `json:"rx_oversized"`    // lost: a segment left to nitrod to cut, which nobody negotiated
+	TxErrors    uint64 `json:"tx_errors"`       // not sent; those that the driver gave back are sent later, or are drops as tx_queue_full
+	TxUnchained uint64 `json:"tx_unchained"`    // lost: too long for the one segment that the port takes
+	BadResizes  uint64 `json:"bad_resizes"`     // a length that the buffer does not hold was refused: a defect of nitrod
+
+	RxCompleted  uint64 `json:"rx_checksum_completed"` // nothing lost: checksums completed in software
+	RxPulledUp   uint64 `json:"rx_pulled_up"`          // nothing lost: headers brought into the first segment
+	TxLinearised uint64 `json:"tx_linearised"`         // nothing lost: chains copied into one segment
 }
 
 // Tuple is a flow as people write it.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,6 +27,8 @@ type Host interface {
 	LcoreCPU(lcore int) int
 	// Mbufs returns the use of the packet buffers.
 	Mbufs() Mbufs
+	// Driver returns the counters of the ports and of what serves them.
+	Driver() Driver
 	// Version returns the versions of nitrod and DPDK.
 	Version() (nitrod, dpdk string)
 }
@@ -41,7 +44,10 @@ type Server struct {
 	host   Host
 	start  time.Time
 	http   http.Server
-	path   string
+	routes http.Handler
+
+	mu     sync.RWMutex // held for reading by every request that is served
+	closed bool
 }
 
 const (
@@ -56,10 +62,10 @@ func Listen(path string, e *pipeline.Engine, h Host) (*Server, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		conn.Close()
-		return nil, errors.New("another nitrod answers on " + path)
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
+	if err := CheckFree(path); err != nil {
+		return nil, err
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
 		if err := os.Remove(path); err != nil {
 			return nil, err
 		}
@@ -70,16 +76,46 @@ func Listen(path string, e *pipeline.Engine, h Host) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{engine: e, host: h, start: time.Now(), path: path}
-	s.http = http.Server{Handler: s.routes(), ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	s := &Server{engine: e, host: h, start: time.Now()}
+	s.routes = s.newRoutes()
+	s.http = http.Server{Handler: s, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	go s.http.Serve(l) //nolint:errcheck // it ends with ErrServerClosed
 	return s, nil
 }
 
-// Close stops serving and removes the socket.
-func (s *Server) Close() error { return s.http.Close() }
+// CheckFree returns an error if a daemon answers on the socket at path. A
+// daemon that starts asks first, before it touches what the other one uses.
+func CheckFree(path string) error {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err != nil {
+		return nil
+	}
+	conn.Close()
+	return errors.New("another nitrod answers on " + path)
+}
 
-func (s *Server) routes() http.Handler {
+// Close stops serving and removes the socket. No request reads the engine or
+// the host after it returned, so they may be freed.
+func (s *Server) Close() error {
+	err := s.http.Close() // before the lock: a client that reads slowly holds its request up no longer
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	return err
+}
+
+// ServeHTTP serves one request, unless the server was closed meanwhile.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		refuse(w, http.StatusServiceUnavailable, errors.New("nitrod is stopping"))
+		return
+	}
+	s.routes.ServeHTTP(w, r)
+}
+
+func (s *Server) newRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/stats", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.stats()) })
 	mux.HandleFunc("GET /v1/version", func(w http.ResponseWriter, _ *http.Request) {
@@ -114,7 +150,7 @@ func (s *Server) stats() Stats {
 		FlowHits: t.FlowHits, SlowPath: t.SlowPath, Waited: t.Waited,
 		Flows: t.FlowsLive, Evicted: t.Evicted, Sessions: t.SessionsLive, Begun: t.Sessions, Expired: t.Expired,
 		TableMem: e.Memory().String(),
-		ENIs:     map[string]ENI{}, Instances: map[string]Instance{}, Mbufs: s.host.Mbufs(),
+		ENIs:     map[string]ENI{}, Instances: map[string]Instance{}, Mbufs: s.host.Mbufs(), Driver: s.host.Driver(),
 	}
 	for r, n := range t.Drops {
 		if n != 0 {

@@ -73,7 +73,7 @@ func Run(ctx context.Context, cfg *config.Config, snap *policy.Snapshot, opts Op
 	d := &daemon{cfg: cfg, snap: snap, opts: opts,
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &level}))}
 	defer func() { err = errors.Join(err, d.takeDown()) }()
-	for _, step := range []func() error{d.tuneRuntime, d.startDPDK, d.openPorts, d.makeEngine, d.startLcores, d.listen} {
+	for _, step := range []func() error{d.beAlone, d.tuneRuntime, d.startDPDK, d.openPorts, d.makeEngine, d.startLcores, d.listen} {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -99,6 +99,10 @@ func (d *daemon) takeDown() error {
 	}
 	return errors.Join(all...)
 }
+
+// beAlone refuses to start beside a daemon that has the same control socket, as
+// one with the same file has.
+func (d *daemon) beAlone() error { return control.CheckFree(d.cfg.Host.ControlSocket) }
 
 // tuneRuntime gives control work threads of its own beside the pollers, and
 // makes collections rare.
@@ -305,32 +309,3 @@ func (d *daemon) listen() error {
 	d.later(s.Close)
 	return nil
 }
-
-// Port implements control.Host.
-func (d *daemon) Port(eni uint16) (device, link string) {
-	for i, p := range d.ports {
-		if e, ok := d.snap.ENIByID(d.cfg.Ports[i].ENI); !ok || e != eni {
-			continue
-		}
-		l, err := p.Link()
-		switch {
-		case err != nil:
-			return p.device(), err.Error()
-		case l.Up:
-			return p.device(), "up"
-		}
-		return p.device(), "down"
-	}
-	return "", ""
-}
-
-// LcoreCPU implements control.Host.
-func (d *daemon) LcoreCPU(lcore int) int { return d.cfg.Host.Lcores.CPUs[lcore] }
-
-// Mbufs implements control.Host.
-func (d *daemon) Mbufs() control.Mbufs {
-	return control.Mbufs{Total: d.pool.Count(), Available: d.pool.Available()}
-}
-
-// Version implements control.Host.
-func (d *daemon) Version() (nitrod, dpdkVersion string) { return d.opts.Version, dpdk.Version() }

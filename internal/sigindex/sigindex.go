@@ -42,7 +42,6 @@ type bucket struct {
 type Table struct {
 	buckets []bucket
 	mask    uint64
-	touched uint64 // of no meaning: it keeps Candidates' loads
 	block   *hugemem.Block[bucket]
 }
 
@@ -91,19 +90,14 @@ func match(w, sig uint64) uint64 {
 
 // Candidates sets ids[i] to the first identifier whose signature agrees with
 // hashes[i], or None: what Each would return first. It is for the writer's own
-// lookups in bursts: it touches all buckets before it looks into the first, so
-// that their cache misses overlap. ids is as long as hashes.
+// lookups in bursts, some time after Address and a prefetch. ids is as long as
+// hashes.
 func (t *Table) Candidates(hashes []uint64, ids []uint32) {
 	ids = ids[:len(hashes)]
 	buckets, mask := t.buckets, t.mask
 	if uint64(len(buckets)) <= mask {
 		return // never: it tells the compiler that h & mask is in range
 	}
-	acc := uint64(0)
-	for _, h := range hashes {
-		acc += buckets[h&mask].sigs[0]
-	}
-	t.touched = acc
 	for i, h := range hashes {
 		b := &buckets[h&mask]
 		sig := signature(h)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/hugemem"
+	"github.com/nitrod/nitrod/internal/prefetch"
 	"github.com/nitrod/nitrod/internal/relaxed"
 	"github.com/nitrod/nitrod/internal/sigindex"
 )
@@ -38,8 +39,8 @@ type Cache struct {
 	high    atomic.Uint32 // entries at and above were never used
 	live    atomic.Uint32
 	hand    uint32 // where Expire goes on
-	sink    uint64
 	places  [MaxBurst]uint64
+	lines   prefetch.Lines
 
 	entryBlock *hugemem.Block[Entry]
 	hashBlock  *hugemem.Block[uint64]
@@ -101,17 +102,27 @@ func (c *Cache) Len() int { return int(c.live.Load()) }
 func (c *Cache) Memory() hugemem.Kind { return c.entryBlock.Kind }
 
 // MaxBurst is the most keys that LookupBurst takes.
-const MaxBurst = 64
+const MaxBurst = prefetch.Max
 
 // place is where the index keeps a key with flow hash h. Both directions of a
 // flow have one hash, and so one bucket; the sending ENI, in the bits of which
 // the index makes its signature, tells them apart.
 func place(h uint64, k *hash.FlowKey) uint64 { return h ^ uint64(k.ENI()+1)*0x9e37<<48 }
 
+// Prefetch asks for the buckets in which LookupBurst will look for these keys.
+// The slices are equally long, at most MaxBurst.
+func (c *Cache) Prefetch(hashes []uint64, keys []hash.FlowKey) {
+	keys = keys[:len(hashes)]
+	for i, h := range hashes {
+		c.lines[i&(MaxBurst-1)] = c.index.Address(place(h, &keys[i]))
+	}
+	prefetch.First(&c.lines, len(hashes))
+}
+
 // LookupBurst sets out[i] to the entry with keys[i], or None, for every i. The
-// three slices are equally long, at most MaxBurst. It goes over the burst in passes (touch all
-// buckets, then all entries, then compare), so that the cache misses of a burst
-// overlap.
+// three slices are equally long, at most MaxBurst. It goes over the burst in
+// passes, and asks for all that the next pass needs before it goes on, so that
+// the cache misses of a burst overlap with each other and with work.
 func (c *Cache) LookupBurst(hashes []uint64, keys []hash.FlowKey, out []uint32) {
 	keys, out = keys[:len(hashes)], out[:len(hashes)]
 	places := c.places[:len(hashes)]
@@ -119,13 +130,11 @@ func (c *Cache) LookupBurst(hashes []uint64, keys []hash.FlowKey, out []uint32) 
 		places[i] = place(hashes[i], &keys[i])
 	}
 	c.index.Candidates(places, out)
-	entries, acc := c.entries, uint64(0)
-	for _, id := range out {
-		if id < uint32(len(entries)) {
-			acc += entries[id].info
-		}
+	entries := c.entries
+	for i, id := range out {
+		c.lines[i&(MaxBurst-1)] = addressOf(entries, id) // of None, nowhere: no harm
 	}
-	c.sink = acc
+	prefetch.First(&c.lines, len(out))
 	for i, id := range out {
 		if id < uint32(len(entries)) && !entries[id].Key.Equal(&keys[i]) {
 			out[i] = c.Find(hashes[i], &keys[i])

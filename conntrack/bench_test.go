@@ -1,0 +1,124 @@
+package conntrack
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestNoAllocation(t *testing.T) {
+	tab := newTable(t, 1000)
+	for n := range uint64(500) {
+		s := numbered(n)
+		if _, result := tab.Create(&s); result != Created {
+			t.Fatal(result)
+		}
+	}
+	known, fresh := numbered(7), numbered(9999)
+	id, _ := tab.Find(known.Hash, &known.Key, known.VPC, known.Now)
+	if id == NoSession {
+		t.Fatal("the session is not there")
+	}
+	reply := replyKey(&known)
+	var copied Session
+	for name, f := range map[string]func(){
+		"Find":              func() { tab.Find(known.Hash, &known.Key, known.VPC, known.Now) },
+		"Find a reply":      func() { tab.Find(known.Hash, &reply, known.VPC, known.Now) },
+		"Find nothing":      func() { tab.Find(fresh.Hash, &fresh.Key, fresh.VPC, fresh.Now) },
+		"Count":             func() { tab.At(id).Count(1, 60, 8) },
+		"Enter":             func() { tab.At(id).Enter(Established, 1000) },
+		"Expire":            func() { tab.Expire(0, 64) },
+		"Read":              func() { tab.Read(id, &copied) },
+		"Lookup":            func() { tab.Lookup(known.Hash, &known.Key, known.VPC, known.Now, &copied) },
+		"Create and Remove": func() { id, _ := tab.Create(&fresh); tab.Remove(id) },
+		"NextTCP":           func() { NextTCP(Established, 0, ACK) },
+		"Create and Expire": func() {
+			s := fresh
+			s.Now, s.TimeoutNanosec = -10, 1
+			tab.Create(&s)
+			tab.Expire(0, 1000)
+		},
+	} {
+		if n := testing.AllocsPerRun(100, f); n != 0 {
+			t.Errorf("%s allocates %v times", name, n)
+		}
+	}
+	if tab.Len() != 500 {
+		t.Errorf("%d sessions are left of 500", tab.Len())
+	}
+}
+
+// benchSession is a session as a benchmark creates it: cheaper than numbered.
+func benchSession(n uint64) New {
+	s := New{Hash: mix(n), Responder: 2, VPC: 1, OriginatorInstance: 1, ResponderInstance: 2, State: UDPSingle, TimeoutNanosec: 1 << 60}
+	s.Key.Src.Lo, s.Key.Dst.Lo, s.Key.Tail = n, ^n, 0x0001_0002_0001_1104
+	return s
+}
+
+func filled(b *testing.B, sessions int) *Table {
+	b.Helper()
+	tab := newTable(b, sessions+sessions/8+1)
+	for n := range uint64(sessions) {
+		s := benchSession(n)
+		if _, result := tab.Create(&s); result != Created {
+			b.Fatalf("Create = %v for session %d", result, n)
+		}
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	return tab
+}
+
+func BenchmarkFind(b *testing.B) {
+	for _, sessions := range []int{1000, 1_000_000} {
+		b.Run(fmt.Sprint(sessions), func(b *testing.B) {
+			tab := filled(b, sessions)
+			for i := 0; b.Loop(); i++ {
+				s := benchSession(mix(uint64(i)) % uint64(sessions))
+				if id, _ := tab.Find(s.Hash, &s.Key, s.VPC, 0); id == NoSession {
+					b.Fatal("a session is lost")
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkCreateRemove(b *testing.B) {
+	for _, sessions := range []int{1000, 1_000_000} {
+		b.Run(fmt.Sprint(sessions), func(b *testing.B) {
+			tab := filled(b, sessions)
+			for i := sessions; b.Loop(); i++ {
+				s := benchSession(uint64(i))
+				id, result := tab.Create(&s)
+				if result != Created {
+					b.Fatal(result)
+				}
+				tab.Remove(id)
+			}
+		})
+	}
+}
+
+func BenchmarkCount(b *testing.B) {
+	tab := filled(b, 1000)
+	s := tab.At(1)
+	for i := 0; b.Loop(); i++ {
+		s.Count(i, 60, int64(i))
+	}
+}
+
+func BenchmarkNextTCP(b *testing.B) {
+	state := Established
+	for b.Loop() {
+		state = NextTCP(state, 0, ACK|PSH)
+	}
+	if state != Established {
+		b.Fatal(state)
+	}
+}
+
+func BenchmarkExpire(b *testing.B) {
+	tab := filled(b, 1_000_000)
+	for b.Loop() {
+		tab.Expire(0, 64)
+	}
+}

@@ -1,0 +1,38 @@
+package conntrack
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// Two cache lines: what every packet touches, and what names the session.
+func TestSessionLayout(t *testing.T) {
+	var s Session
+	if n := unsafe.Sizeof(s); n != 128 {
+		t.Errorf("a session has %d bytes, want 128", n)
+	}
+	for _, f := range []struct {
+		name       string
+		start, end uintptr
+	}{
+		{"head", unsafe.Offsetof(s.head), unsafe.Sizeof(s.head)},
+		{"last", unsafe.Offsetof(s.last), unsafe.Sizeof(s.last)},
+		{"timeout", unsafe.Offsetof(s.timeout), unsafe.Sizeof(s.timeout)},
+		{"packets", unsafe.Offsetof(s.packets), unsafe.Sizeof(s.packets)},
+		{"bytes", unsafe.Offsetof(s.bytes), unsafe.Sizeof(s.bytes)},
+	} {
+		if f.start+f.end > 64 {
+			t.Errorf("%s ends at byte %d, beyond the first line", f.name, f.start+f.end)
+		}
+	}
+	if o := unsafe.Offsetof(s.key); o != 64 {
+		t.Errorf("the key begins at byte %d, want 64", o)
+	}
+	if n := unsafe.Sizeof(allowance{}); n != 64 {
+		t.Errorf("an allowance has %d bytes, want a cache line", n)
+	}
+	tab := newTable(t, 4)
+	if at := uintptr(unsafe.Pointer(tab.At(0))); at%64 != 0 {
+		t.Errorf("the first session lies at %#x, across cache lines", at)
+	}
+}

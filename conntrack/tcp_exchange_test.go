@@ -1,0 +1,133 @@
+package conntrack
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// seen is what the network between two ends has seen of their connection, and
+// from it alone says where the connection stands: a twin of the state table.
+type seen struct {
+	begun      bool
+	originator int
+	synBack    bool // the responder's SYN
+	confirmed  bool // the originator's acknowledgement of it
+	fin        [2]bool
+	ackAfter   bool // an acknowledgement after both FINs
+	reset      bool
+	resetBy    int
+}
+
+func (n *seen) state() State {
+	switch {
+	case n.reset:
+		return [2]State{ResetOriginator, ResetResponder}[n.resetBy]
+	case n.fin[0] && n.fin[1] && n.ackAfter:
+		return TimeWait
+	case n.fin[0] && n.fin[1]:
+		return LastAck
+	case n.fin[0]:
+		return FinOriginator
+	case n.fin[1]:
+		return FinResponder
+	case n.confirmed:
+		return Established
+	case n.synBack:
+		return SynReceived
+	}
+	return SynSent
+}
+
+// opens reports whether a packet begins a new connection.
+func (n *seen) opens(flags uint8) bool {
+	return flags&(SYN|ACK|RST) == SYN && (!n.begun || n.reset || n.fin[0] || n.fin[1])
+}
+
+func (n *seen) add(from int, flags uint8) {
+	if n.opens(flags) {
+		*n = seen{begun: true, originator: from}
+		return
+	}
+	dir := from ^ n.originator
+	switch {
+	case n.reset && dir == 1 && flags&(SYN|ACK) == SYN|ACK: // it answers a SYN from before
+		*n = seen{begun: true, originator: n.originator, synBack: true}
+		return
+	case flags&RST != 0:
+		if !n.reset {
+			n.reset, n.resetBy = true, dir
+		}
+		return
+	case n.fin[0] && n.fin[1]:
+		n.ackAfter = n.ackAfter || flags&(ACK|SYN|FIN) == ACK
+	case n.synBack && dir == 0 && flags&ACK != 0:
+		n.confirmed = true
+	}
+	if dir == 1 && flags&SYN != 0 {
+		n.synBack = true
+	}
+	if flags&FIN != 0 && n.synBack { // before that it will be repeated
+		n.fin[dir] = true
+	}
+}
+
+// Whatever two ends say that keep their connections, in whatever order it is
+// lost and repeated, passes, and the session stands where what was seen says.
+func TestLegalExchangesPass(t *testing.T) {
+	reached := map[State]bool{}
+	pass := func(t *rapid.T, p *path, kind trouble) {
+		p.run(t, kind, func() {
+			if p.refused {
+				t.Fatal("refused")
+			}
+			want := None
+			if p.seen.begun {
+				want = p.seen.state()
+			}
+			if p.state != want {
+				t.Fatalf("the session is %v, what was seen says %v", p.state, want)
+			}
+			reached[p.state] = true
+		})
+	}
+	settle := func(t *rapid.T, p *path) {
+		if p.without().settled() && !p.settled() {
+			t.Fatalf("the ends hang in %v: %+v", p.state, p.ends)
+		}
+	}
+	t.Run("one connection", rapid.MakeCheck(func(t *rapid.T) {
+		p := path{connects: [2]int{0: 1}}
+		p.ends[1].listen = true
+		pass(t, &p, aborts)
+		settle(t, &p)
+	}))
+	t.Run("ports used again", rapid.MakeCheck(func(t *rapid.T) {
+		p := path{connects: [2]int{0: 9}}
+		p.ends[1].listen = true
+		pass(t, &p, aborts)
+	}))
+	t.Run("both open", rapid.MakeCheck(func(t *rapid.T) {
+		p := path{connects: [2]int{9, 9}}
+		pass(t, &p, patience)
+		settle(t, &p)
+	}))
+	for s := SynSent; s < TCPStates; s++ {
+		if !reached[s] {
+			t.Errorf("no exchange came to %v", s)
+		}
+	}
+}
+
+// Whatever has been before between two ends, crashes and half-open connections
+// included, the same ports serve a new connection.
+func TestNewConnectionAfterAnything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := path{connects: [2]int{9, 9}}
+		p.ends[0].listen, p.ends[1].listen = rapid.Bool().Draw(t, "listen"), true
+		p.run(t, crashes, func() {})
+		if p.without().works() && (!p.works() || p.state != Established) {
+			t.Fatalf("no connection in %v: %+v", p.state, p.ends)
+		}
+	})
+}
