@@ -39,7 +39,8 @@ type Explanation struct {
 // Explain says what the datapath would do with a frame that ENI eni sends now.
 // It walks the datapath's own functions over copies of its tables and changes
 // nothing. Of a fragment that is not the first it can say no more than that it
-// shares its first one's fate.
+// shares its first one's fate, and it does not foresee that the store of
+// fragments is full.
 //
 // Thread-safety: any goroutine, beside running lcores.
 func (e *Engine) Explain(eni uint16, frame []byte) Explanation {

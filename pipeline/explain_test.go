@@ -159,9 +159,11 @@ func TestExplainIsWhatHappens(t *testing.T) {
 				b.policy(changes[name])
 				cold.policy(changes[name])
 			},
-			"frame":  func(t *rapid.T) { frameStep(t, b, cold, &f) },
-			"frame2": func(t *rapid.T) { frameStep(t, b, cold, &f) },
-			"frame3": func(t *rapid.T) { frameStep(t, b, cold, &f) },
+			"frames": func(t *rapid.T) {
+				for range rapid.IntRange(1, 12).Draw(t, "frames") {
+					frameStep(t, b, cold, &f)
+				}
+			},
 			"gone": func(t *rapid.T) { // a guest whose ENI was removed still talks
 				for i, id := range ids {
 					if b.snap.ENIs[i].Dead() {

@@ -10,6 +10,7 @@ import (
 	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/simport"
+	"github.com/nitrod/nitrod/policy"
 	"pgregory.net/rapid"
 )
 
@@ -35,7 +36,8 @@ func inOrder(t tb, frames [][]byte, next map[int]int) {
 
 // Flows interleaved at will, rounds in between at will, and a slow path that has
 // time for few: every flow keeps its order and nothing is lost, also where a
-// flow is installed while its packets wait, and where its entry is evicted.
+// flow is installed while its packets wait, where its entry is evicted, and where
+// a change of policy sends all flows back to the slow path.
 func TestOrderWhileWaiting(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBed(t, bedOptions{slots: 1024, config: func(c *Config) {
@@ -53,6 +55,9 @@ func TestOrderWhileWaiting(t *testing.T) {
 					sent[flow]++
 					total++
 				}
+			}
+			if rapid.IntRange(0, 4).Draw(t, "policy") == 0 {
+				b.policy(func(o *policy.Objects) { o.ENIs[2].MTU ^= 1 })
 			}
 			for range rapid.IntRange(0, 2).Draw(t, "rounds") {
 				b.engine.workers[0].Round()
@@ -203,5 +208,30 @@ func TestSlowPathQueueOverflows(t *testing.T) {
 	b.wantDrops(b.stats(), map[drop.Reason]uint64{drop.SlowPathQueueFull: 15})
 	if s := b.settle(); s.Tx != 5 || s.Waited != 4 {
 		t.Errorf("%d packets came and %d waited, want 5 and 4", s.Tx, s.Waited)
+	}
+}
+
+// A packet that its flow's entry cannot decide waits, and then the entry must not
+// let the flow's next packet pass: here a SYN that uses the port of a closed
+// connection again, and what is sent right behind it.
+func TestEntryDoesNotOvertake(t *testing.T) {
+	const s, a, f = conntrack.SYN, conntrack.ACK, conntrack.FIN
+	b := newBed(t, bedOptions{config: func(c *Config) { c.SlowPathBudget = 1 }})
+	b.together(sent{"web", s}, sent{"app", s | a}, sent{"web", f | a}, sent{"app", f | a}, sent{"web", a})
+	b.settle()
+	b.received("app")
+	b.inject("web", b.numbered(1, 0)) // takes the round's time
+	b.inject("web", b.tcp("web", "app", 40000, 80, s), b.tcp("web", "app", 40000, 80, a), b.tcp("web", "app", 40000, 80, a|conntrack.PSH))
+	b.wantDrops(b.settle(), nil)
+	var flags []uint8
+	for _, frame := range b.received("app")[1:] {
+		l, err := packet.Locate(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flags = append(flags, packet.TCPHeader(frame[l.L4:]).Flags())
+	}
+	if want := []uint8{s, a, a | conntrack.PSH}; !slices.Equal(flags, want) {
+		t.Errorf("segments came with flags %x, want %x", flags, want)
 	}
 }

@@ -129,6 +129,9 @@ func TestAllowanceExceeded(t *testing.T) {
 	b := newBed(t, bedOptions{objects: o})
 	b.inject("web", b.udp("web", "app", 1, 80), b.udp("web", "app", 2, 80), b.udp("web", "app", 3, 80))
 	b.wantDrops(b.settle(), map[drop.Reason]uint64{drop.ConntrackAllowanceExceeded: 1})
+	if x := b.engine.Explain(b.eni("web"), b.udp("web", "app", 3, 80)); x.Reason != drop.ConntrackAllowanceExceeded {
+		t.Errorf("explained as %v", x.Reason)
+	}
 	b.inject("web", b.udp("web", "app", 1, 80), b.udp("web", "app", 3, 80))
 	b.inject("app", b.udp("app", "web", 80, 2))
 	b.wantDrops(b.settle(), map[drop.Reason]uint64{drop.ConntrackAllowanceExceeded: 2})
@@ -148,6 +151,9 @@ func TestSessionTableFull(t *testing.T) {
 	s := b.settle()
 	if n := s.Drops[drop.SessionTableFull]; n != 20-s.SessionsLive || n < 4 || s.Dropped() != n {
 		t.Fatalf("%d refused, %d live", n, s.SessionsLive)
+	}
+	if x := b.engine.Explain(b.eni("web"), b.udp("web", "app", 9999, 80)); x.Reason != drop.SessionTableFull {
+		t.Errorf("explained as %v", x.Reason)
 	}
 	b.pass(31 * time.Second)
 	b.inject("web", b.udp("web", "app", 1019, 80))
@@ -254,5 +260,31 @@ func TestICMPErrorFollowsItsFlow(t *testing.T) {
 	b.wantDrops(b.settle(), map[drop.Reason]uint64{drop.SecurityGroupOut: 1, drop.SecurityGroupIn: 1})
 	if len(b.received("web")) != 1 {
 		t.Error("the error did not arrive")
+	}
+}
+
+// A connection in the place of a closed one needs no more room than that had:
+// it comes about with a full table and a used-up allowance, and explain knows.
+func TestRenewalNeedsNoRoom(t *testing.T) {
+	o := defaultObjects()
+	o.Instances[0].ConntrackAllowance = 1
+	b := newBed(t, bedOptions{objects: o, config: func(c *Config) { c.Sessions = 16 }})
+	b.together(sent{"web", conntrack.SYN}, sent{"web", conntrack.RST})
+	b.settle()
+	for i := range 15 {
+		b.inject("web2", b.udp("web2", "app", uint16(i), 80))
+	}
+	if s := b.settle(); s.SessionsLive != 16 {
+		t.Fatalf("%d sessions", s.SessionsLive)
+	}
+	again := b.tcp("web", "app", 40000, 80, conntrack.SYN)
+	if x := b.engine.Explain(b.eni("web"), again); x.Verdict != VerdictForward || x.NewState != conntrack.SynSent {
+		t.Errorf("explained as %v %v, to state %v", x.Verdict, x.Reason, x.NewState)
+	}
+	b.inject("web", again)
+	s := b.settle()
+	b.wantDrops(s, nil)
+	if s.SessionsLive != 16 || s.Sessions != 17 {
+		t.Errorf("%d sessions of %d live", s.SessionsLive, s.Sessions)
 	}
 }
