@@ -19,74 +19,69 @@ func whole(s *Session) bool {
 		s.Last()-s.Created() <= 1 && s.Packets(0) <= 1 && s.Bytes(0) <= 60 && s.Packets(1) == 0 && s.Live()
 }
 
-// A writer ends and begins sessions in the same few records while others read
-// them. No copy may be of two sessions.
+// A writer puts two sessions in the same record by turns while another
+// goroutine reads it. No copy may be of both.
 func TestReadersSeeWholeSessions(t *testing.T) {
-	const records, wanted = 4, 3000
-	tab := newTable(t, records)
-	var done atomic.Bool
-	var current atomic.Uint64
-	var writer, readers sync.WaitGroup
-	writer.Go(func() {
-		var ids [records]uint32
-		for n := uint64(0); !done.Load(); n++ {
-			if n >= records {
-				tab.Remove(ids[n%records])
+	tab := newTable(t, 1)
+	two := [2]New{numbered(1), numbered(2)}
+	reply := replyKey(&two[0])
+	for _, r := range []struct {
+		name string
+		read func(s *Session) bool
+	}{
+		{"Read", func(s *Session) bool { return tab.Read(0, s) }},
+		{"Lookup", func(s *Session) bool {
+			id, dir := tab.Lookup(two[0].Hash, &two[0].Key, two[0].VPC, 1, s)
+			if id != NoSession && (dir != 0 || *s.Key() != two[0].Key) {
+				t.Errorf("direction %d of %+v", dir, s)
 			}
-			s := numbered(n)
-			id, result := tab.Create(&s)
-			if result != Created {
-				t.Errorf("Create = %v", result)
-				return
+			return id != NoSession
+		}},
+		{"Lookup of a reply", func(s *Session) bool {
+			id, dir := tab.Lookup(two[0].Hash, &reply, two[0].VPC, 1, s)
+			if id != NoSession && (dir != 1 || *s.Key() != two[0].Key) {
+				t.Errorf("direction %d of %+v", dir, s)
 			}
-			ids[n%records] = id
-			current.Store(n)
-			tab.At(id).Count(0, 60, s.Now+1)
-			if n%256 == 0 {
-				runtime.Gosched() // where there is one processor only
-			}
-		}
-	})
-	read := func(one func(s *Session) bool) {
-		readers.Go(func() {
+			return id != NoSession
+		}},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			var done atomic.Bool
+			var writer sync.WaitGroup
+			writer.Go(func() {
+				for n := 0; !done.Load(); n++ {
+					for i := range two {
+						id, result := tab.Create(&two[i])
+						if result != Created {
+							t.Errorf("Create = %v", result)
+							return
+						}
+						if n%2 == 0 {
+							tab.At(id).Count(0, 60, two[i].Now+1)
+						}
+						if n%1024 == i {
+							runtime.Gosched() // where there is one processor only
+						}
+						tab.Remove(id)
+					}
+				}
+			})
 			var s Session
-			for got := 0; got < wanted && !t.Failed(); {
-				if !one(&s) {
+			for got, n := 0, 1; got < wantedReads && !t.Failed(); n++ {
+				if n%1024 == 0 {
 					runtime.Gosched()
+				}
+				if !r.read(&s) {
 					continue
 				}
-				got++
-				if !whole(&s) {
+				if got++; !whole(&s) {
 					t.Errorf("a torn session: %+v", s)
 				}
 			}
+			done.Store(true)
+			writer.Wait()
 		})
 	}
-	next := uint32(0)
-	read(func(s *Session) bool {
-		next++
-		return tab.Read(next%records, s)
-	})
-	for dir := range 2 {
-		read(func(s *Session) bool {
-			n := numbered(current.Load())
-			k := n.Key
-			if dir == 1 {
-				k = replyKey(&n)
-			}
-			id, got := tab.Lookup(n.Hash, &k, n.VPC, n.Now, s)
-			if id == NoSession {
-				return false
-			}
-			if got != dir || *s.Key() != n.Key {
-				t.Errorf("Lookup found direction %d of another session, want %d", got, dir)
-			}
-			return true
-		})
-	}
-	readers.Wait()
-	done.Store(true)
-	writer.Wait()
 }
 
 func TestReadOfNothing(t *testing.T) {

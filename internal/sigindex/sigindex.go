@@ -10,12 +10,15 @@
 // Thread-safety: one writer. Readers on other goroutines may call Each at any
 // time: identifiers are stored and loaded whole, and a reader that meets a
 // stale one finds out by comparing the record's key under the record's own
-// sequence number.
+// sequence number. A reader may miss a record in the moment in which it moves
+// to its other bucket.
 //
-// Limits: 16 records can share a pair of buckets; Insert refuses the 17th.
-// Buckets are sized so that a full table is half full of slots, where random
-// hashes overflow a pair of buckets with a probability below 1 in 10^9. The
-// hash must be keyed (DESIGN: hash.FlowHasher), or others can choose it.
+// Limits: 16 records can share a pair of buckets. Insert makes room in a full
+// pair by moving one of them to its other bucket, and refuses where that is
+// full for each. Buckets are sized so that a full table has half of its slots
+// in use; random hashes then leave room for every record
+// (conntrack.TestFillsToCapacity). The hash must be keyed (hash.FlowHasher), or
+// others can choose it.
 package sigindex
 
 import (
@@ -71,10 +74,11 @@ func signature(hash uint64) uint64 {
 
 func (t *Table) first(hash uint64) uint64 { return hash & t.mask }
 
-// second differs from first, since an odd number is added without carry.
-func (t *Table) second(hash uint64) uint64 {
-	return (hash ^ (signature(hash)*0x9e3779b97f4a7c15>>16 | 1)) & t.mask
-}
+func (t *Table) second(hash uint64) uint64 { return t.other(t.first(hash), signature(hash)) }
+
+// other returns the second bucket of a record from its first, and its first
+// from its second. They differ, since an odd number is added without carry.
+func (t *Table) other(i, sig uint64) uint64 { return (i ^ (sig*0x9e3779b97f4a7c15>>16 | 1)) & t.mask }
 
 const (
 	lanes = 0x0001_0001_0001_0001
@@ -155,18 +159,20 @@ func (c *Cursor) Next() uint32 {
 // Insert adds an identifier and reports whether there was room. The same
 // identifier must not be in the table already.
 func (t *Table) Insert(hash uint64, id uint32) bool {
+	sig := signature(hash)
 	first := t.first(hash)
-	if t.put(first, hash, id) {
+	if t.put(first, sig, id) {
 		return true
 	}
-	if !t.put(t.second(hash), hash, id) {
-		return false
+	second := t.second(hash)
+	if t.put(second, sig, id) || t.makeRoom(second) && t.put(second, sig, id) {
+		relaxed.Store32(&t.buckets[first].overflow, 1)
+		return true
 	}
-	relaxed.Store32(&t.buckets[first].overflow, 1)
-	return true
+	return t.makeRoom(first) && t.put(first, sig, id)
 }
 
-func (t *Table) put(i, hash uint64, id uint32) bool {
+func (t *Table) put(i, sig uint64, id uint32) bool {
 	b := &t.buckets[i]
 	for w := range b.sigs {
 		m := match(b.sigs[w], 0)
@@ -175,8 +181,25 @@ func (t *Table) put(i, hash uint64, id uint32) bool {
 		}
 		lane := bits.TrailingZeros64(m) / 16
 		relaxed.Store32(&b.ids[w*4+lane], id)
-		relaxed.Store64(&b.sigs[w], b.sigs[w]|signature(hash)<<(16*lane))
+		relaxed.Store64(&b.sigs[w], b.sigs[w]|sig<<(16*lane))
 		return true
+	}
+	return false
+}
+
+// makeRoom moves one record of a full bucket to its other bucket, which
+// bucket and signature tell without the hash, and reports whether it could. A
+// reader may miss the record while it moves.
+func (t *Table) makeRoom(i uint64) bool {
+	b := &t.buckets[i]
+	for s, id := range b.ids {
+		w, shift := s/4, uint(s%4)*16
+		sig := b.sigs[w] >> shift & 0xffff
+		if t.put(t.other(i, sig), sig, id) {
+			relaxed.Store32(&b.overflow, 1) // in case that i was its first choice
+			relaxed.Store64(&b.sigs[w], b.sigs[w]&^(0xffff<<shift))
+			return true
+		}
 	}
 	return false
 }

@@ -1,0 +1,6 @@
+//go:build race
+
+package conntrack
+
+// The race detector makes reads a hundred times slower, and needs few.
+const wantedReads = 2000

@@ -1,0 +1,316 @@
+package conntrack
+
+import (
+	"testing"
+
+	"github.com/nitrod/nitrod/hash"
+	"pgregory.net/rapid"
+)
+
+// tuple is a packet's identity, spelled out.
+type tuple struct {
+	src, dst         hash.Addr
+	srcPort, dstPort uint16
+	proto            uint8
+	v6               bool
+	vpc              uint16
+	sender           uint16
+}
+
+func (p tuple) key(routed bool) hash.FlowKey {
+	flags := hash.KeyIPv4
+	if p.v6 {
+		flags = hash.KeyIPv6
+	}
+	if routed {
+		flags |= hash.KeyRouted
+	}
+	return hash.FlowKey{Src: p.src, Dst: p.dst, Tail: hash.Tail(p.srcPort, p.dstPort, p.sender, p.proto, flags)}
+}
+
+func (p tuple) replyBy(responder uint16) tuple {
+	p.src, p.dst, p.srcPort, p.dstPort, p.sender = p.dst, p.src, p.dstPort, p.srcPort, responder
+	return p
+}
+
+// poorHash gives both directions of a flow one of three hashes.
+func (p tuple) poorHash() uint64 { return (p.src.Lo + p.dst.Lo) % 3 * 0x0001_0000_0000_0005 }
+
+// twinSession is what a session should be.
+type twinSession struct {
+	id          uint32
+	incarnation uint32
+	first       tuple
+	new         New
+	state       State
+	timeout     int64
+	last        int64
+	packets     [2]uint64
+	bytes       [2]uint64
+}
+
+func (s *twinSession) expired(now int64) bool { return now > s.last+s.timeout }
+
+// twin is a Table as a list.
+type twin struct {
+	live []*twinSession
+	gone []*twinSession
+	now  int64
+}
+
+func (w *twin) find(p tuple) (*twinSession, int) {
+	for _, s := range w.live {
+		switch {
+		case p == s.first:
+			return s, 0
+		case p == s.first.replyBy(s.new.Responder):
+			return s, 1
+		}
+	}
+	return nil, -1
+}
+
+func (w *twin) remove(s *twinSession) {
+	for i := range w.live {
+		if w.live[i] == s {
+			w.live = append(w.live[:i], w.live[i+1:]...)
+			w.gone = append(w.gone, s)
+			return
+		}
+	}
+}
+
+func (w *twin) used(instance uint16) (n int64) {
+	for _, s := range w.live {
+		if s.new.OriginatorInstance == instance {
+			n++
+		}
+		if s.new.ResponderInstance == instance {
+			n++
+		}
+	}
+	return n
+}
+
+const twinInstances = 3
+
+func drawTuple(t *rapid.T) tuple {
+	addr := rapid.Uint64Range(1, 3)
+	port := rapid.Uint16Range(1, 2)
+	return tuple{
+		src: hash.Addr{Lo: addr.Draw(t, "src")}, dst: hash.Addr{Lo: addr.Draw(t, "dst")},
+		srcPort: port.Draw(t, "src port"), dstPort: port.Draw(t, "dst port"),
+		proto: rapid.SampledFrom([]uint8{protoTCP, protoUDP}).Draw(t, "proto"),
+		v6:    rapid.Bool().Draw(t, "v6"), vpc: rapid.Uint16Range(1, 2).Draw(t, "vpc"),
+		sender: rapid.Uint16Range(1, 3).Draw(t, "sender"),
+	}
+}
+
+// check asks table and twin the same and returns the twin's session.
+func (w *twin) check(t *rapid.T, tab *Table, p tuple) (*twinSession, int) {
+	k := p.key(rapid.Bool().Draw(t, "routed"))
+	var copied Session
+	readID, readDir := tab.Lookup(p.poorHash(), &k, p.vpc, w.now, &copied)
+	id, dir := tab.Find(p.poorHash(), &k, p.vpc, w.now)
+	s, wantDir := w.find(p)
+	if s != nil && s.expired(w.now) {
+		w.remove(s)
+		s = nil
+	}
+	if s == nil {
+		if id != NoSession || readID != NoSession || readDir != -1 {
+			t.Fatalf("Find = %d and Lookup = %d, %d for a packet of no session: %+v", id, readID, readDir, p)
+		}
+		return nil, -1
+	}
+	if id != s.id || dir != wantDir {
+		t.Fatalf("Find = %d, %d, want %d, %d", id, dir, s.id, wantDir)
+	}
+	if readID != id || readDir != dir || copied != *tab.At(id) {
+		t.Fatalf("Lookup = %d, %d, %+v, Find's is %d, %d, %+v", readID, readDir, copied, id, dir, *tab.At(id))
+	}
+	return s, dir
+}
+
+func (w *twin) create(t *rapid.T, tab *Table) {
+	first := drawTuple(t)
+	responder := rapid.Uint16Range(1, 3).Draw(t, "responder")
+	// No packet may belong to two sessions.
+	if s, _ := w.check(t, tab, first); s != nil {
+		return
+	}
+	if s, _ := w.check(t, tab, first.replyBy(responder)); s != nil {
+		return
+	}
+	instance := rapid.Uint16Range(0, twinInstances-1)
+	n := New{
+		Key: first.key(rapid.Bool().Draw(t, "routed")), Hash: first.poorHash(), Responder: responder, VPC: first.vpc,
+		Shard:              rapid.Uint16().Draw(t, "shard"),
+		OriginatorInstance: instance.Draw(t, "originator's"), ResponderInstance: instance.Draw(t, "responder's"),
+		State: State(rapid.Uint8Range(1, uint8(NumStates-1)).Draw(t, "state")),
+		Now:   w.now, TimeoutNanosec: rapid.SampledFrom([]int64{0, 10, 100}).Draw(t, "timeout"),
+	}
+	allows := tab.allowances.Allows(n.OriginatorInstance, n.ResponderInstance)
+	id, result := tab.Create(&n)
+	switch {
+	case len(w.live) == tab.Cap() && result != TableFull:
+		t.Fatalf("Create = %v in a full table", result)
+	case result == TableFull && len(w.live) < min(8, tab.Cap()): // a bucket's slots
+		t.Fatalf("Create refuses session %d of %d", len(w.live)+1, tab.Cap())
+	case result != TableFull && allows != (result == Created):
+		t.Fatalf("Create = %v though the allowances say %v", result, allows)
+	case result != Created && id != NoSession:
+		t.Fatalf("Create = %v with id %d", result, id)
+	case result == Created:
+		w.live = append(w.live, &twinSession{id: id, incarnation: tab.At(id).Incarnation(), first: first, new: n,
+			state: n.State, timeout: n.TimeoutNanosec, last: w.now})
+	}
+}
+
+func (w *twin) expire(t *rapid.T, tab *Table) {
+	n := rapid.IntRange(0, 12).Draw(t, "records")
+	ended := tab.Expire(w.now, n)
+	if ended > n {
+		t.Fatalf("Expire ended %d of %d records", ended, n)
+	}
+	for i := len(w.live) - 1; i >= 0; i-- {
+		if s := w.live[i]; tab.At(s.id).Incarnation() != s.incarnation {
+			if !s.expired(w.now) {
+				t.Fatalf("Expire ended session %d, which has time until %d, at %d", s.id, s.last+s.timeout, w.now)
+			}
+			w.remove(s)
+			ended--
+		}
+	}
+	if ended != 0 {
+		t.Fatalf("Expire's count is off by %d", ended)
+	}
+	if n >= int(tab.High()) {
+		for _, s := range w.live {
+			if s.expired(w.now) {
+				t.Fatalf("Expire looked at all records and left %d, expired at %d, at %d", s.id, s.last+s.timeout, w.now)
+			}
+		}
+	}
+}
+
+// compare holds every session against its twin.
+func (w *twin) compare(t *rapid.T, tab *Table) {
+	if tab.Len() != len(w.live) {
+		t.Fatalf("Len = %d, want %d", tab.Len(), len(w.live))
+	}
+	for i := range uint16(twinInstances) {
+		if got, want := tab.allowances.Used(i), w.used(i); got != want {
+			t.Fatalf("instance %d has %d connections, want %d", i, got, want)
+		}
+	}
+	for _, s := range w.gone {
+		if at := tab.At(s.id); at.Incarnation() == s.incarnation {
+			t.Fatalf("a reference to the ended session %d still holds", s.id)
+		}
+	}
+	ids := map[uint32]bool{}
+	for _, s := range w.live {
+		var copied Session
+		at := tab.At(s.id)
+		if ids[s.id] || s.id >= tab.High() || !tab.Read(s.id, &copied) || copied != *at {
+			t.Fatalf("session %d is not to be read as it is", s.id)
+		}
+		ids[s.id] = true
+		originator, responder := at.Instances()
+		got := twinSession{id: s.id, incarnation: at.Incarnation(), first: s.first, state: at.State(), timeout: at.Timeout(), last: at.Last(),
+			packets: [2]uint64{at.Packets(0), at.Packets(1)}, bytes: [2]uint64{at.Bytes(0), at.Bytes(1)},
+			new: New{Key: *at.Key(), Hash: s.new.Hash, Responder: at.Responder(), VPC: at.VPC(), Shard: at.Shard(),
+				OriginatorInstance: originator, ResponderInstance: responder,
+				State: s.new.State, Now: at.Created(), TimeoutNanosec: s.new.TimeoutNanosec}}
+		if got != *s || !at.Live() || at.Originator() != s.first.sender || at.Expired(w.now) != s.expired(w.now) {
+			t.Fatalf("session %d is %+v, want %+v", s.id, got, *s)
+		}
+	}
+	for id := range tab.High() {
+		var copied Session
+		if !ids[id] && (tab.At(id).Live() || tab.Read(id, &copied)) {
+			t.Fatalf("record %d is live and is no session", id)
+		}
+	}
+}
+
+// A list is the twin. Three hashes for all make shared signatures, full buckets
+// and overflow common; few addresses, ENIs and VPCs make near misses common.
+func TestTableTwin(t *testing.T) {
+	a := NewAllowances()
+	rapid.Check(t, func(t *rapid.T) {
+		for i := range uint16(twinInstances) {
+			a.SetLimit(i, rapid.Int64Range(0, 30).Draw(t, "limit"))
+		}
+		tab, err := NewTable(rapid.SampledFrom([]int{1, 3, 12, 40}).Draw(t, "capacity"), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &twin{now: 1}
+		defer func() {
+			for _, s := range w.live {
+				tab.Remove(s.id)
+			}
+			_ = tab.Free()
+			for i := range uint16(twinInstances) {
+				if a.Used(i) != 0 {
+					t.Fatalf("instance %d keeps %d connections", i, a.Used(i))
+				}
+			}
+		}()
+		some := func(t *rapid.T) *twinSession {
+			if len(w.live) == 0 {
+				return nil
+			}
+			return rapid.SampledFrom(w.live).Draw(t, "session")
+		}
+		create := func(t *rapid.T) { w.create(t, tab) }
+		for range dice.Draw(t, "to begin with") {
+			create(t)
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"create": create, "create again": create, "create more": create,
+			"packet": func(t *rapid.T) { // of a session, where there is any
+				p := drawTuple(t)
+				if s := some(t); s != nil && rapid.Bool().Draw(t, "known") {
+					p = s.first
+					if rapid.Bool().Draw(t, "reply") {
+						p = p.replyBy(s.new.Responder)
+					}
+					switch rapid.IntRange(0, 5).Draw(t, "near miss") {
+					case 1:
+						p.sender = p.sender%3 + 1
+					case 2:
+						p.vpc = 3 - p.vpc
+					case 3:
+						p.v6 = !p.v6
+					}
+				}
+				if s, dir := w.check(t, tab, p); s != nil {
+					n := rapid.Uint32().Draw(t, "bytes")
+					tab.At(s.id).Count(dir, n, w.now)
+					s.last = w.now
+					s.packets[dir]++
+					s.bytes[dir] += uint64(n)
+				}
+			},
+			"enter": func(t *rapid.T) {
+				if s := some(t); s != nil {
+					s.state = State(rapid.Uint8Range(1, uint8(NumStates-1)).Draw(t, "state"))
+					s.timeout = rapid.SampledFrom([]int64{0, 10, 100}).Draw(t, "timeout")
+					tab.At(s.id).Enter(s.state, s.timeout)
+				}
+			},
+			"remove": func(t *rapid.T) {
+				if s := some(t); s != nil {
+					tab.Remove(s.id)
+					w.remove(s)
+				}
+			},
+			"expire": func(t *rapid.T) { w.expire(t, tab) },
+			"time":   func(t *rapid.T) { w.now += rapid.Int64Range(0, 60).Draw(t, "ns") },
+			"":       func(t *rapid.T) { w.compare(t, tab) },
+		})
+	})
+}
