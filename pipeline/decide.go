@@ -17,7 +17,7 @@ func (w *Worker) decide() {
 		if id != flowcache.None && !w.changed && w.accelerate(i, m, w.cache.At(id)) {
 			continue
 		}
-		m.Hash = b.hashes[i]
+		m.Hash = flowcache.HashOf(b.places[i], &b.keys[i])
 		if w.changed && w.hit(i) {
 			continue
 		}
@@ -62,7 +62,7 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 		return false // the key says nothing of the neighbour's MAC
 	}
 	if e.Queued() && !w.retrying {
-		if w.waiting.holds(w.burst.hashes[i]) {
+		if w.waiting.holds(flowcache.HashOf(w.burst.places[i], &w.burst.keys[i])) {
 			return false // older packets of the flow are waiting
 		}
 		w.cache.SetQueued(e, false)

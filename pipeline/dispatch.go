@@ -3,6 +3,7 @@ package pipeline
 import (
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/pipeline/flowcache"
 )
 
 // dispatch is the stage that gives each packet to the lcore that owns its flow.
@@ -46,7 +47,7 @@ func (w *Worker) dispatchSlowly() {
 				continue
 			}
 			m.Flags |= flagResolved
-			b.hashes[i] = w.engine.hasher.Hash(k, uint32(m.VPC)) // the ports are new
+			b.places[i] = flowcache.Place(w.engine.hasher.Hash(k, uint32(m.VPC)), k) // the ports are new
 			if !single {
 				w.shards[i] = w.engine.sharder.Shard(k)
 			}

@@ -9,13 +9,13 @@ import (
 // takes at once.
 const hashGroup = 8
 
-// hash sets the flow hashes of packets from to to, and asks for the flow cache's
+// hash sets the places of packets from to to, and asks for the flow cache's
 // buckets. Parse calls it while there are more packets to parse, so that the
 // buckets are there when lookup comes.
 func (w *Worker) hash(from, to int) {
 	b := &w.burst
-	w.engine.hasher.HashBurst(b.keys[from:to], b.scopes[from:to], b.hashes[from:to])
-	w.cache.Prefetch(b.hashes[from:to], b.keys[from:to])
+	w.engine.hasher.HashBurst(b.keys[from:to], b.scopes[from:to], b.places[from:to])
+	w.cache.Prefetch(b.places[from:to], b.keys[from:to])
 }
 
 // lookup is the stage that finds the flow-cache entries of the burst, and asks
@@ -23,7 +23,7 @@ func (w *Worker) hash(from, to int) {
 func (w *Worker) lookup() {
 	b := &w.burst
 	n := b.n
-	w.cache.LookupBurst(b.hashes[:n], b.keys[:n], b.entry[:n])
+	w.cache.LookupBurst(b.places[:n], b.keys[:n], b.entry[:n])
 	wanted := 0
 	for _, id := range b.entry[:n] {
 		if id != flowcache.None {

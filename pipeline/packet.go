@@ -4,6 +4,7 @@ import (
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/pipeline/flowcache"
 )
 
 // Verdict says what becomes of a packet. The zero value drops, so that a stage
@@ -51,7 +52,7 @@ const (
 // lcores (see item) takes two cache lines. The widest fields come first, and
 // there is no padding.
 type Meta struct {
-	Hash    uint64 // flow hash; the burst has it apart until a packet leaves it or the slow path takes it
+	Hash    uint64 // flow hash; the burst has it as a place until a packet leaves it or the slow path takes it
 	L3Len   uint32 // bytes from the IP header to the end of the packet's payload
 	FragID  uint32 // identification of a fragment's datagram
 	Session uint32 // set by track
@@ -87,14 +88,14 @@ type item struct {
 }
 
 // burst is the packets of one round, a structure of arrays: C fills desc, and
-// hashing and lookup go over keys and hashes in passes. Only the first n of
+// hashing and lookup go over keys and places in passes. Only the first n of
 // each are in use; a stage that takes packets out moves the rest up, in order.
 type burst struct {
 	n      int
 	desc   [pktio.MaxBurst]pktio.Desc
 	keys   [pktio.MaxBurst]hash.FlowKey
 	scopes [pktio.MaxBurst]uint32 // of the hashes: the VPC
-	hashes [pktio.MaxBurst]uint64
+	places [pktio.MaxBurst]uint64 // in the flow cache's index, made of the flow hash
 	meta   [pktio.MaxBurst]Meta
 	entry  [pktio.MaxBurst]uint32 // in the flow cache
 }
@@ -105,17 +106,18 @@ func (b *burst) frame(i int) []byte { return pktio.Bytes(b.desc[i].Data, b.desc[
 // move copies packet from to slot to.
 func (b *burst) move(to, from int) {
 	if to != from {
-		b.desc[to], b.keys[to], b.meta[to], b.hashes[to] = b.desc[from], b.keys[from], b.meta[from], b.hashes[from]
+		b.desc[to], b.keys[to], b.meta[to], b.places[to] = b.desc[from], b.keys[from], b.meta[from], b.places[from]
 	}
 }
 
 // put copies a packet that was elsewhere into slot i.
 func (b *burst) put(i int, it *item) {
-	b.desc[i], b.keys[i], b.meta[i], b.hashes[i] = it.desc, it.key, it.meta, it.meta.Hash
+	b.desc[i], b.keys[i], b.meta[i] = it.desc, it.key, it.meta
+	b.places[i] = flowcache.Place(it.meta.Hash, &it.key)
 }
 
 // take copies packet i out.
 func (b *burst) take(i int, it *item) {
 	it.desc, it.key, it.meta = b.desc[i], b.keys[i], b.meta[i]
-	it.meta.Hash = b.hashes[i]
+	it.meta.Hash = flowcache.HashOf(b.places[i], &b.keys[i])
 }

@@ -39,7 +39,6 @@ type Cache struct {
 	high    atomic.Uint32 // entries at and above were never used
 	live    atomic.Uint32
 	hand    uint32 // where Expire goes on
-	places  [MaxBurst]uint64
 	lines   prefetch.Lines
 
 	entryBlock *hugemem.Block[Entry]
@@ -104,31 +103,33 @@ func (c *Cache) Memory() hugemem.Kind { return c.entryBlock.Kind }
 // MaxBurst is the most keys that LookupBurst takes.
 const MaxBurst = prefetch.Max
 
-// place is where the index keeps a key with flow hash h. Both directions of a
+// Place is where the index keeps a key with flow hash h. Both directions of a
 // flow have one hash, and so one bucket; the sending ENI, in the bits of which
 // the index makes its signature, tells them apart.
-func place(h uint64, k *hash.FlowKey) uint64 { return h ^ uint64(k.ENI()+1)*0x9e37<<48 }
+func Place(h uint64, k *hash.FlowKey) uint64 { return h ^ uint64(k.ENI()+1)*0x9e37<<48 }
 
-// Prefetch asks for the buckets in which LookupBurst will look for these keys.
-// The slices are equally long, at most MaxBurst.
+// Prefetch makes places of flow hashes, for LookupBurst, and asks for the
+// buckets where that will look. The slices are equally long, at most MaxBurst.
 func (c *Cache) Prefetch(hashes []uint64, keys []hash.FlowKey) {
 	keys = keys[:len(hashes)]
 	for i, h := range hashes {
-		c.lines[i&(MaxBurst-1)] = c.index.Address(place(h, &keys[i]))
+		p := Place(h, &keys[i])
+		hashes[i] = p
+		c.lines[i&(MaxBurst-1)] = c.index.Address(p)
 	}
 	prefetch.First(&c.lines, len(hashes))
 }
 
-// LookupBurst sets out[i] to the entry with keys[i], or None, for every i. The
-// three slices are equally long, at most MaxBurst. It goes over the burst in
-// passes, and asks for all that the next pass needs before it goes on, so that
-// the cache misses of a burst overlap with each other and with work.
-func (c *Cache) LookupBurst(hashes []uint64, keys []hash.FlowKey, out []uint32) {
-	keys, out = keys[:len(hashes)], out[:len(hashes)]
-	places := c.places[:len(hashes)]
-	for i := range places {
-		places[i] = place(hashes[i], &keys[i])
-	}
+// HashOf returns the flow hash from which Place made p.
+func HashOf(p uint64, k *hash.FlowKey) uint64 { return Place(p, k) }
+
+// LookupBurst sets out[i] to the entry with keys[i], or None, for every i.
+// places are Prefetch's. The three slices are equally long, at most MaxBurst. It
+// goes over the burst in passes, and asks for all that the next pass needs
+// before it goes on, so that the cache misses of a burst overlap with each other
+// and with work.
+func (c *Cache) LookupBurst(places []uint64, keys []hash.FlowKey, out []uint32) {
+	keys, out = keys[:len(places)], out[:len(places)]
 	c.index.Candidates(places, out)
 	entries := c.entries
 	for i, id := range out {
@@ -137,14 +138,14 @@ func (c *Cache) LookupBurst(hashes []uint64, keys []hash.FlowKey, out []uint32) 
 	prefetch.First(&c.lines, len(out))
 	for i, id := range out {
 		if id < uint32(len(entries)) && !entries[id].Key.Equal(&keys[i]) {
-			out[i] = c.Find(hashes[i], &keys[i])
+			out[i] = c.Find(HashOf(places[i], &keys[i]), &keys[i])
 		}
 	}
 }
 
 // Find returns the entry with the given key, or None.
 func (c *Cache) Find(h uint64, k *hash.FlowKey) uint32 {
-	cur := c.index.Each(place(h, k))
+	cur := c.index.Each(Place(h, k))
 	for id := cur.Next(); id != None; id = cur.Next() {
 		if c.entries[id].Key.Equal(k) {
 			return id
@@ -177,7 +178,7 @@ func (c *Cache) SetQueued(e *Entry, queued bool) {
 func (c *Cache) Set(h uint64, k *hash.FlowKey, a *Action, tick uint16) (id uint32, evicted bool) {
 	id = c.Find(h, k)
 	if id == None {
-		id, evicted = c.allot(place(h, k))
+		id, evicted = c.allot(Place(h, k))
 	}
 	e := &c.entries[id]
 	ref, gens, info := a.words()
@@ -313,7 +314,7 @@ func (c *Cache) Read(id uint32, e *Entry) bool {
 // Lookup is Find for another goroutine than the writer: it copies the entry of
 // a key and reports whether there is one.
 func (c *Cache) Lookup(h uint64, k *hash.FlowKey, e *Entry) bool {
-	cur := c.index.Each(place(h, k))
+	cur := c.index.Each(Place(h, k))
 	for id := cur.Next(); id != None; id = cur.Next() {
 		if int(id) < len(c.entries) && c.Read(id, e) && e.Key.Equal(k) {
 			return true

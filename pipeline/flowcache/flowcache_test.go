@@ -136,6 +136,7 @@ func twin(t *rapid.T, hashOf func(uint64) uint64) {
 			for i, n := range ns {
 				hs[i], ks[i] = hashOf(n), testKey(n)
 			}
+			c.Prefetch(hs, ks)
 			c.LookupBurst(hs, ks, out)
 			for i, n := range ns {
 				if _, ok := model[n]; ok != (out[i] != None) {
@@ -251,6 +252,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 			hs[i], ks[i] = goodHash(n), testKey(n)
 			c.Set(hs[i], &ks[i], &Action{Forward: true}, uint16(n))
 		}
+		c.Prefetch(hs[:], ks[:])
 		c.LookupBurst(hs[:], ks[:], out[:])
 		c.Expire(uint16(n), 100, 64)
 	}); a != 0 {
@@ -282,6 +284,7 @@ func BenchmarkLookupBurst(b *testing.B) {
 					hs[i], ks[i] = goodHash(n), testKey(n)
 					ks[i].Src.Hi = n
 				}
+				c.Prefetch(hs[:], ks[:])
 				c.LookupBurst(hs[:], ks[:], out[:])
 				if out[0] != None {
 					hits++
