@@ -76,8 +76,10 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 		case trackRenew:
 			return false
 		case trackPass:
-			w.forward(m, &w.burst.keys[i], e.Egress(), e.Queue())
-			m.Session = e.Session()
+			m.Verdict, m.Egress, m.Queue, m.Session = VerdictForward, e.Egress(), e.Queue(), e.Session()
+			if m.Flags&flagFragment != 0 {
+				m.Queue = w.view.fragmentQueueOf(m.Egress, &w.burst.keys[i])
+			}
 		}
 	} else {
 		m.Reason, m.Egress = drop.Reason(e.Reason()), e.Egress()

@@ -9,13 +9,21 @@ import (
 // takes at once.
 const hashGroup = 8
 
-// hash sets the places of packets from to to, and asks for the flow cache's
-// buckets. Parse calls it while there are more packets to parse, so that the
-// buckets are there when lookup comes.
-func (w *Worker) hash(from, to int) {
-	b := &w.burst
+// hashGroups sets the places of the packets below to, once they are enough for
+// the vector code, and asks for the flow cache's buckets. Parse calls it while
+// there are more packets to parse, so that the buckets are there when lookup
+// comes.
+func (w *Worker) hashGroups(to int) {
+	if to-w.hashed >= hashGroup {
+		w.hash(to)
+	}
+}
+
+func (w *Worker) hash(to int) {
+	b, from := &w.burst, w.hashed
 	w.engine.hasher.HashBurst(b.keys[from:to], b.scopes[from:to], b.places[from:to])
 	w.cache.Prefetch(b.places[from:to], b.keys[from:to])
+	w.hashed = to
 }
 
 // lookup is the stage that finds the flow-cache entries of the burst, and asks

@@ -27,49 +27,57 @@ const (
 )
 
 // parse is the stage that reads the headers of the packets that came from
-// devices, hashes their keys, and moves up those that it does not drop.
+// devices, hashes their keys, and takes those out that it drops.
 func (w *Worker) parse() {
+	for i := w.parsed; i < w.burst.n; {
+		i = w.parsePort(i)
+	}
+	w.hash(w.burst.n)
+}
+
+// parsePort parses the packets from i on that came by one port, and returns
+// where the next port's begin.
+func (w *Worker) parsePort(i int) int {
 	b := &w.burst
-	to, hashed := w.parsed, w.parsed
-	last, run, bytes := uint16(noENI), uint64(0), uint64(0)
-	port := uint32(1 << 31) // no port: they have 16 bits
+	port, packets, bytes := b.desc[i].Port, uint64(0), uint64(0)
+	eni := w.portOwner(port)
 	var sender senderWords
 	var vpc uint16
-	for i := w.parsed; i < b.n; i++ {
-		d := &b.desc[i]
-		if uint32(d.Port) != port {
-			w.countRx(last, run, bytes)
-			port, last, run, bytes = uint32(d.Port), w.portOwner(d.Port), 0, 0
-			if last != noENI {
-				sender, vpc = wordsOf(&w.enis[last]), w.enis[last].VPC
+	if eni != noENI {
+		sender, vpc = wordsOf(&w.enis[eni]), w.enis[eni].VPC
+	}
+	for i < b.n && b.desc[i].Port == port {
+		if eni != noENI {
+			end := min(i+hashGroup, b.n)
+			n := parseCommon(b.desc[i:end], sender, vpc, eni, b.keys[i:end], b.meta[i:end])
+			for end = i + n; i < end; i++ {
+				bytes += uint64(b.desc[i].PktLen)
+				b.scopes[i] = uint32(vpc)
 			}
-		}
-		eni := last
-		run++
-		bytes += uint64(d.PktLen)
-		if eni == noENI {
-			w.refuse(d, noENI, drop.PortWithoutENI)
-			continue
-		}
-		frame := pktio.Bytes(d.Data, d.Len)
-		if !parseCommon(frame, d.PktLen, sender, vpc, eni, &b.keys[to], &b.meta[to]) {
-			if r := parseFrame(frame, d.PktLen, &w.enis[eni], eni, &b.keys[to], &b.meta[to]); r != drop.Unset {
-				w.refuse(d, eni, r)
+			packets += uint64(n)
+			w.hashGroups(i)
+			if n == hashGroup || i == b.n || b.desc[i].Port != port {
 				continue
 			}
 		}
-		if to != i {
-			b.desc[to] = *d
+		d := &b.desc[i]
+		packets++
+		bytes += uint64(d.PktLen)
+		r := drop.PortWithoutENI
+		if eni != noENI {
+			r = parseFrame(pktio.Bytes(d.Data, d.Len), d.PktLen, &w.enis[eni], eni, &b.keys[i], &b.meta[i])
 		}
-		b.scopes[to] = uint32(vpc)
-		if to++; to-hashed == hashGroup {
-			w.hash(hashed, to)
-			hashed = to
+		if r != drop.Unset {
+			w.refuse(d, eni, r)
+			copy(b.desc[i:], b.desc[i+1:b.n])
+			b.n--
+			continue
 		}
+		b.scopes[i] = uint32(vpc)
+		i++
 	}
-	w.hash(hashed, to)
-	w.countRx(last, run, bytes)
-	b.n = to
+	w.countRx(eni, packets, bytes)
+	return i
 }
 
 // portOwner returns the ENI of a port, or noENI: the port has none, or policy

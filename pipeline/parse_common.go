@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/nitrod/nitrod/hash"
+	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/policy"
 )
 
@@ -24,69 +25,76 @@ func macWord(m [6]byte) uint64 {
 
 const mac48 = 1<<48 - 1
 
-// parseCommon is parseFrame for the packets that make up the load: untagged
-// unicast TCP and UDP, over IPv4 without options and fragments or IPv6 without
-// extension headers, with headers that lie in one piece and are right. For those
-// it does what parseFrame does and reports true; of all others it says nothing,
-// and parseFrame has to look (TestParseCommonTwin).
-func parseCommon(frame []byte, total uint32, s senderWords, vpc, index uint16, k *hash.FlowKey, m *Meta) bool {
+// parseCommon is parseFrame for a run of the packets that make up the load:
+// untagged unicast TCP and UDP, over IPv4 without options and fragments or IPv6
+// without extension headers, with headers that lie in one piece and are right.
+// It fills keys and metas of the packets at the beginning of descs up to the
+// first that is not such a one, or came by another port, and returns their
+// number. For these it does what parseFrame does (TestParseCommonTwin); that
+// one may be as right, and parseFrame has to look.
+func parseCommon(descs []pktio.Desc, s senderWords, vpc, index uint16, keys []hash.FlowKey, metas []Meta) int {
 	const need4, need6 = ethHeader + ipv4Header + 20, ethHeader + ipv6Header + 8
-	if len(frame) < need4 {
-		return false
-	}
-	h := (*[need4]byte)(frame)
-	dst := binary.LittleEndian.Uint64(h[0:8]) & mac48
-	if binary.LittleEndian.Uint64(h[6:14])&mac48 != s.mac || dst&1 != 0 {
-		return false
-	}
-	flags, keyFlags := uint16(0), uint8(0)
-	if dst == s.router {
-		flags, keyFlags = flagRouted, hash.KeyRouted
-	}
-	const ipv4NoOptions, ipv6 = 0x450008, 0xdd86 // as little-endian words
-	word := binary.LittleEndian.Uint32(h[12:16])
-	if word&0xffffff != ipv4NoOptions {
-		return word&0xf0ffff == 0x60<<16|ipv6 && len(frame) >= need6 &&
-			common6(frame, total, flags, keyFlags|hash.KeyIPv6, vpc, index, k, m)
-	}
-	keyFlags |= hash.KeyIPv4
 	le, be := binary.LittleEndian, binary.BigEndian
-	length := uint32(be.Uint16(h[16:18]))
-	proto := h[23]
-	// The one's complement sum may be taken in either byte order (RFC 1071).
-	sum := uint64(le.Uint32(h[14:18])) + uint64(le.Uint32(h[18:22])) + uint64(le.Uint32(h[22:26])) +
-		uint64(le.Uint32(h[26:30])) + uint64(le.Uint32(h[30:34]))
-	sum = sum>>32 + sum&0xffffffff
-	sum = sum>>16 + sum&0xffff
-	sum = sum>>16 + sum&0xffff
-	const fragmentBits = 0xff3f // more fragments and the offset, little-endian
-	if length > total-ethHeader || le.Uint16(h[20:22])&fragmentBits != 0 || (sum+sum>>16)&0xffff != 0xffff {
-		return false
-	}
-	tcpFlags := uint8(0)
-	switch proto {
-	case protoUDP:
-		if n := uint32(be.Uint16(h[38:40])); length < ipv4Header+8 || n < 8 || n > length-ipv4Header {
-			return false
+	keys, metas = keys[:len(descs)], metas[:len(descs)]
+	for i := range descs {
+		d, k, m := &descs[i], &keys[i], &metas[i]
+		if d.Len < need4 || d.Port != descs[0].Port {
+			return i
 		}
-	case protoTCP:
-		if offset := uint32(h[46] >> 4 * 4); length < ipv4Header+20 || offset < 20 || offset > length-ipv4Header {
-			return false
+		total := d.PktLen
+		h := (*[need4]byte)(pktio.Bytes(d.Data, need4))
+		dst := le.Uint64(h[0:8]) & mac48
+		if le.Uint64(h[6:14])&mac48 != s.mac || dst&1 != 0 {
+			return i
 		}
-		tcpFlags = h[47]
-	default:
-		return false
+		flags, keyFlags := uint16(0), uint64(0)
+		if dst == s.router {
+			flags, keyFlags = flagRouted, uint64(hash.KeyRouted)
+		}
+		const ipv4NoOptions, ipv6 = 0x450008, 0xdd86 // as little-endian words
+		word := le.Uint32(h[12:16])
+		if word&0xffffff != ipv4NoOptions {
+			if word&0xf0ffff == 0x60<<16|ipv6 && d.Len >= need6 &&
+				common6(pktio.Bytes(d.Data, d.Len), total, flags, uint8(keyFlags)|hash.KeyIPv6, vpc, index, k, m) {
+				continue
+			}
+			return i
+		}
+		length := uint32(be.Uint16(h[16:18]))
+		// The one's complement sum may be taken in either byte order (RFC 1071).
+		sum := uint64(le.Uint32(h[14:18])) + uint64(le.Uint32(h[18:22])) + uint64(le.Uint32(h[22:26])) +
+			uint64(le.Uint32(h[26:30])) + uint64(le.Uint32(h[30:34]))
+		sum = sum>>32 + sum&0xffffffff
+		sum = sum>>16 + sum&0xffff
+		sum = sum>>16 + sum&0xffff
+		const fragmentBits = 0xff3f // more fragments and the offset, little-endian
+		if length > total-ethHeader || le.Uint16(h[20:22])&fragmentBits != 0 || (sum+sum>>16)&0xffff != 0xffff {
+			return i
+		}
+		proto, tcpFlags := h[23], uint8(0)
+		switch proto {
+		case protoUDP:
+			if n := uint32(be.Uint16(h[38:40])); length < ipv4Header+8 || n < 8 || n > length-ipv4Header {
+				return i
+			}
+		case protoTCP:
+			if offset := uint32(h[46] >> 4 * 4); length < ipv4Header+20 || offset < 20 || offset > length-ipv4Header {
+				return i
+			}
+			tcpFlags = h[47]
+		default:
+			return i
+		}
+		k.Src.Hi, k.Src.Lo = 0, uint64(be.Uint32(h[26:30]))
+		k.Dst.Hi, k.Dst.Lo = 0, uint64(be.Uint32(h[30:34]))
+		k.Tail = uint64(be.Uint32(h[34:38]))<<32 | uint64(index)<<16 | uint64(proto)<<8 | keyFlags | uint64(hash.KeyIPv4)
+		// Field by field: a literal would be put together on the stack and copied
+		// in wider pieces than it was written, which stalls.
+		*m = Meta{}
+		m.L3Len, m.VPC, m.ENI, m.L3, m.L4 = length, vpc, index, ethHeader, ethHeader+ipv4Header
+		m.Flags, m.Egress, m.Proto, m.TCPFlags, m.TTL, m.TOS = flags, noENI, proto, tcpFlags, h[22], h[15]
 	}
-	ports := be.Uint32(h[34:38])
-	k.Src.Hi, k.Src.Lo = 0, uint64(be.Uint32(h[26:30]))
-	k.Dst.Hi, k.Dst.Lo = 0, uint64(be.Uint32(h[30:34]))
-	k.Tail = uint64(ports)<<32 | uint64(index)<<16 | uint64(proto)<<8 | uint64(keyFlags)
-	// Field by field: a literal would be put together on the stack and copied
-	// in wider pieces than it was written, which stalls.
-	*m = Meta{}
-	m.L3Len, m.VPC, m.ENI, m.L3, m.L4 = length, vpc, index, ethHeader, ethHeader+ipv4Header
-	m.Flags, m.Egress, m.Proto, m.TCPFlags, m.TTL, m.TOS = flags, noENI, proto, tcpFlags, h[22], h[15]
-	return true
+	return len(descs)
 }
 
 func common6(frame []byte, total uint32, flags uint16, keyFlags uint8, vpc, index uint16, k *hash.FlowKey, m *Meta) bool {

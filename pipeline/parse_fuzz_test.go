@@ -87,7 +87,7 @@ func FuzzParse(f *testing.F) {
 // checkCommon checks that the short way says nothing or the same.
 func checkCommon(t *testing.T, frame []byte, total int, p *parsed) {
 	var q parsed
-	if parseCommon(frame, uint32(total), wordsOf(parseENI), parseENI.VPC, 7, &q.key, &q.meta) && q != *p {
+	if oneCommon(frame, uint32(total), parseENI, &q.key, &q.meta) && q != *p {
 		t.Fatalf("parseCommon:\n%+v\nparseFrame:\n%+v", q, *p)
 	}
 }

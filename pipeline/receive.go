@@ -24,7 +24,7 @@ func (w *Worker) receive() int {
 		r.Release()
 	}
 	w.counters.local[countHandedIn] += uint64(n)
-	w.parsed = n
+	w.parsed, w.hashed = n, n
 	if n < pktio.MaxBurst {
 		got := w.io.Rx(b.desc[n:min(n+w.engine.cfg.Burst, pktio.MaxBurst)])
 		w.counters.local[countRx] += uint64(got)

@@ -115,10 +115,10 @@ func (m *Meta) halfOfDHCP(r drop.Reason) bool {
 // forward sets a packet's way out. A fragment goes to the queue that ENA gives
 // fragments, whatever the queue of its flow (docs/semantics.md, RSS).
 func (w *Worker) forward(m *Meta, k *hash.FlowKey, egress uint16, queue uint8) {
-	m.Verdict, m.Egress, m.Queue = VerdictForward, egress, queue
 	if m.Flags&flagFragment != 0 {
-		m.Queue = w.view.fragmentQueueOf(egress, k)
+		queue = w.view.fragmentQueueOf(egress, k)
 	}
+	m.Verdict, m.Egress, m.Queue = VerdictForward, egress, queue
 }
 
 // renews reports whether a packet opens a new connection in the place of s.

@@ -31,25 +31,23 @@ type sendItem struct {
 func (w *Worker) transmit() {
 	b := &w.burst
 	remote := false
-	metas, descs := b.meta[:b.n], b.desc[:b.n]
-	for i := range metas {
-		m, d := &metas[i], &descs[i]
+	for i := 0; i < b.n; {
+		m := &b.meta[i]
 		switch m.Verdict {
 		case VerdictForward, VerdictAnswer:
-			dest := w.eniQueue[m.Egress] + uint32(m.Queue)
-			q := &w.out[dest]
-			switch {
-			case q.queue == nil:
-				remote = w.sendAway(i, dest, q.owner) || remote
-			case !q.queue.Push(d.Buf, d.PktLen):
-				w.dropAt(i, drop.TxQueueFull)
-			case !q.dirty:
-				w.markDirty(dest)
+			dest := w.destOf(m)
+			end := i + 1
+			for end < b.n && b.meta[end].Verdict == VerdictForward && w.destOf(&b.meta[end]) == dest {
+				end++
 			}
+			remote = w.send(i, end, dest) || remote
+			i = end
+			continue
 		case VerdictConsume:
 			w.counters.local[countConsumed]++
-			w.free(d.Buf)
+			w.free(b.desc[i].Buf)
 		}
+		i++
 	}
 	if remote {
 		w.resize()
@@ -74,15 +72,31 @@ func (w *Worker) resize() {
 	}
 }
 
-// sendAway gives packet i to the lcore that serves its queue, and reports
-// whether there was room on the ring.
-func (w *Worker) sendAway(i int, dest uint32, owner uint16) bool {
-	d := &w.burst.desc[i]
-	if !w.sendOut[owner].Put(&sendItem{d.Buf, dest, d.PktLen}) {
-		w.dropAt(i, drop.EgressRingFull)
+// destOf returns the index in Worker.out of the queue to which a packet goes.
+func (w *Worker) destOf(m *Meta) uint32 { return w.eniQueue[m.Egress] + uint32(m.Queue) }
+
+// send queues packets from i to end for one receive queue, or gives them to the
+// lcore that serves it, and reports whether it did that.
+func (w *Worker) send(i, end int, dest uint32) (remote bool) {
+	b, q := &w.burst, &w.out[dest]
+	if q.queue != nil {
+		for i += q.queue.PushBurst(b.desc[i:end]); i < end; i++ {
+			w.dropAt(i, drop.TxQueueFull)
+		}
+		if !q.dirty && q.queue.Len() > 0 {
+			w.markDirty(dest)
+		}
 		return false
 	}
-	return true
+	for ; i < end; i++ {
+		d := &b.desc[i]
+		if w.sendOut[q.owner].Put(&sendItem{d.Buf, dest, d.PktLen}) {
+			remote = true
+		} else {
+			w.dropAt(i, drop.EgressRingFull)
+		}
+	}
+	return remote
 }
 
 func (w *Worker) markDirty(dest uint32) {

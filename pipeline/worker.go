@@ -34,6 +34,7 @@ type Worker struct {
 	enis []policy.ENIRecord // of view
 
 	burst    burst
+	hashed   int  // packets below have their place
 	parsed   int  // packets below are parsed already
 	budget   int  // slow-path runs left in this round
 	changed  bool // the flow cache has changed since lookup

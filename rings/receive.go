@@ -79,6 +79,24 @@ func (q *ReceiveQueue) Push(buf uint64, n uint32) bool {
 	return true
 }
 
+// PushBurst appends packets in order and returns how many there was room for.
+// Those the queue owns; the others are counted as overruns and stay with the
+// caller.
+func (q *ReceiveQueue) PushBurst(descs []pktio.Desc) int {
+	n := min(len(descs), int(q.depth-(q.tail-q.head)))
+	q.Overruns += uint64(len(descs) - n)
+	bufs, lens, mask, tail, bytes := q.bufs, q.lens, q.mask, q.tail, uint64(0)
+	for i := range descs[:n] {
+		d := &descs[i]
+		at := (tail + uint32(i)) & mask
+		bufs[at], lens[at] = d.Buf, d.PktLen
+		bytes += uint64(d.PktLen)
+	}
+	q.tail += uint32(n)
+	q.waiting += bytes
+	return n
+}
+
 // Len returns how many packets wait.
 func (q *ReceiveQueue) Len() int { return int(q.tail - q.head) }
 

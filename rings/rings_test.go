@@ -126,6 +126,21 @@ func TestReceiveQueueTwin(t *testing.T) {
 					overruns++
 				}
 			},
+			"push burst": func(t *rapid.T) {
+				var descs []pktio.Desc
+				for range rapid.IntRange(0, 12).Draw(t, "packets") {
+					descs = append(descs, pktio.Desc{Buf: next, PktLen: rapid.Uint32Range(60, 9000).Draw(t, "len")})
+					next++
+				}
+				n := q.PushBurst(descs)
+				if want := min(len(descs), depth-len(twin)); n != want {
+					t.Fatalf("PushBurst of %d = %d with %d waiting", len(descs), n, len(twin))
+				}
+				for _, d := range descs[:n] {
+					twin = append(twin, pkt{d.Buf, d.PktLen})
+				}
+				overruns += uint64(len(descs) - n)
+			},
 			"send": func(t *rapid.T) {
 				if q.Len() == 0 {
 					return
