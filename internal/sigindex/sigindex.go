@@ -92,8 +92,8 @@ func match(w, sig uint64) uint64 {
 	return ^(x&lows + lows | x | lows)
 }
 
-// Candidates sets ids[i] to the first identifier whose signature agrees with
-// hashes[i], or None: what Each would return first. It is for the writer's own
+// Candidates sets ids[i] to an identifier whose signature agrees with
+// hashes[i], one of those that Each would return, or None. It is for the writer's own
 // lookups in bursts, some time after Address and a prefetch. ids is as long as
 // hashes.
 func (t *Table) Candidates(hashes []uint64, ids []uint32) {
@@ -105,10 +105,11 @@ func (t *Table) Candidates(hashes []uint64, ids []uint32) {
 	for i, h := range hashes {
 		b := &buckets[h&mask]
 		sig := signature(h)
-		if m := match(b.sigs[0], sig); m != 0 {
-			ids[i] = b.ids[bits.TrailingZeros64(m)/16&(slots-1)]
-		} else if m := match(b.sigs[1], sig); m != 0 {
-			ids[i] = b.ids[(4+bits.TrailingZeros64(m)/16)&(slots-1)]
+		// Both words at once, the second one bit below the first: which of them
+		// matches is a matter of chance, and a wrong guess is dear.
+		if m := match(b.sigs[0], sig) | match(b.sigs[1], sig)>>1; m != 0 {
+			at := uint(bits.TrailingZeros64(m))
+			ids[i] = b.ids[(at>>4|^at&1<<2)&(slots-1)]
 		} else if b.overflow == 0 {
 			ids[i] = None
 		} else {

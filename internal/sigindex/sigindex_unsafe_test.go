@@ -91,7 +91,7 @@ func TestTwin(t *testing.T) {
 	})
 }
 
-func TestCandidatesAreFirstOfEach(t *testing.T) {
+func TestCandidatesAreOfEach(t *testing.T) {
 	tab, err := New(1000)
 	if err != nil {
 		t.Fatal(err)
@@ -113,9 +113,8 @@ func TestCandidatesAreFirstOfEach(t *testing.T) {
 	ids := make([]uint32, len(hashes))
 	tab.Candidates(hashes, ids)
 	for i, h := range hashes {
-		c := tab.Each(h)
-		if want := c.Next(); ids[i] != want {
-			t.Fatalf("the candidate for hash %d is %d, Each begins with %d", i, ids[i], want)
+		if all := found(tab, h); ids[i] == None && len(all) > 0 || ids[i] != None && !slices.Contains(all, ids[i]) {
+			t.Fatalf("the candidate for hash %d is %d, Each finds %v", i, ids[i], all)
 		}
 	}
 }
