@@ -48,8 +48,11 @@ func (s Setup) tableEntries() int { return max(1<<20, nextPow2(4*s.Spec.Flows)) 
 // setup: the mbufs and half as much again, tables, and 256 MiB for rings and
 // the allocator's rounding.
 func (s Setup) MemoryMB() int {
-	const mbuf = DataRoom + 128 + 128 + 64 // room, headroom, rte_mbuf, object header
-	const entry = 192                      // a flow cache entry and its share of a session, amply
+	mbuf := DataRoom + 128 + 128 + 64 // room, headroom, rte_mbuf, object header
+	if s.NoHuge {
+		mbuf = 4096 // a buffer does not lie across two ordinary pages
+	}
+	const entry = 192 // a flow cache entry and its share of a session, amply
 	return (s.Mbufs()*mbuf>>20)*3/2 + s.tableEntries()*entry>>20 + 256
 }
 

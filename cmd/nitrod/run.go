@@ -19,21 +19,21 @@ func newRun() *cobra.Command {
 	var opts daemon.Options
 	c := &cobra.Command{
 		Use:   "run -c FILE",
-		Short: "Carry packets in the foreground until SIGINT or SIGTERM",
+		Short: "Carry packets in the foreground until SIGINT, SIGTERM or SIGHUP",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, snap, err := daemon.Check(file)
 			if err != nil {
 				return configError(err)
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer stop()
 			opts.Version, opts.Out = version, cmd.OutOrStdout()
 			return daemon.Run(ctx, cfg, snap, opts)
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "/etc/nitrod/nitrod.yaml", "configuration file")
-	c.Flags().BoolVar(&opts.NoHuge, "no-huge", false, "use no hugepages, whatever the file says")
+	c.Flags().BoolVar(&opts.NoHuge, "no-huge", false, "keep DPDK's memory out of hugepages, whatever the file says")
 	c.Flags().BoolVar(&opts.Demo, "demo", false, "serve HTTP and iperf3 in the taps' namespaces, say what to try, show live counters")
 	return c
 }

@@ -85,7 +85,7 @@ func TestDefaults(t *testing.T) {
 		File: "test.yaml",
 		Host: Host{
 			Lcores: LcoreSpec{Count: 1, CPUs: []int{3}}, Burst: 32, Memory: 256 * MiB, Hugepages: HugepagesAuto,
-			Mbufs: 65536, DataRoom: 2 * KiB, Polling: PollingAdaptive, IdleSleep: 100 * time.Microsecond,
+			Mbufs: 32768, DataRoom: 2 * KiB, Polling: PollingAdaptive, IdleSleep: 100 * time.Microsecond,
 			ControlSocket: "/run/nitrod/nitrod.sock", LogLevel: slog.LevelInfo, GCPercent: 400,
 		},
 		Tables:   Tables{Flows: 1 << 20, FlowIdle: time.Minute, Sessions: 1 << 20},

@@ -45,7 +45,11 @@ var refusedEAL = map[string]string{
 func (d *decoder) checkHost(h *Host, cpus []int) {
 	file := policy.Pos{File: d.file}
 	d.checkLcores(&h.Lcores, cpus)
-	if need := Size(h.Mbufs) * (h.DataRoom + mbufOverhead); need > h.Memory && d.ok(&h.Memory, &h.Mbufs, &h.DataRoom) {
+	each := h.DataRoom + mbufOverhead
+	if h.Hugepages != HugepagesOn { // on ordinary pages no buffer lies across two
+		each = roundUp(each, 4*KiB)
+	}
+	if need := Size(h.Mbufs) * each; need > h.Memory && d.ok(&h.Memory, &h.Mbufs, &h.DataRoom) {
 		at := any(&h.Memory)
 		if !d.given(at) {
 			at = &h.Mbufs

@@ -68,8 +68,9 @@ type Host struct {
 	// `on` refuses to start without, `off` never does.
 	Hugepages Hugepages `yaml:"hugepages" default:"auto" enum:"auto,on,off"`
 
-	// Packet buffers. Each costs `data_room` and 320 bytes of `memory`.
-	Mbufs int `yaml:"mbufs" default:"65536" min:"1024" max:"16777216"`
+	// Packet buffers. Each costs `data_room` and 320 bytes of `memory`; without hugepages, whole pages of
+	// 4 KiB.
+	Mbufs int `yaml:"mbufs" default:"32768" min:"1024" max:"16777216"`
 
 	// Bytes of a packet that one buffer holds, headroom not counted. `9.5KiB` holds a jumbo frame
 	// (MTU 9001) in one segment; with less it takes several.

@@ -20,6 +20,7 @@ import (
 	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/control"
 	"github.com/nitrod/nitrod/internal/dpdk"
+	"github.com/nitrod/nitrod/internal/hugemem"
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/pipeline"
 	"github.com/nitrod/nitrod/policy"
@@ -27,7 +28,7 @@ import (
 
 // Options say how to run, beyond the configuration file.
 type Options struct {
-	NoHuge  bool      // never use hugepages, whatever the file says
+	NoHuge  bool      // keep DPDK's memory out of hugepages, whatever the file says
 	Demo    bool      // serve something in the namespaces, say what to try, show live counters
 	Version string    // nitrod's
 	Out     io.Writer // for Demo; a terminal is redrawn, anything else gets lines
@@ -140,6 +141,7 @@ func (d *daemon) startDPDK() error {
 	switch {
 	case d.opts.NoHuge || h.Hugepages == config.HugepagesOff:
 		o.Hugepages = dpdk.HugepagesOff
+		hugemem.NoHugepages()
 	case h.Hugepages == config.HugepagesOn:
 		o.Hugepages = dpdk.HugepagesOn
 	}

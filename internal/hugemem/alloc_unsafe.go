@@ -16,7 +16,7 @@ func alloc[T any](n, size int) (*Block[T], error) {
 	kind := KindHuge
 	var raw []byte
 	err := error(unix.ENOMEM)
-	if size >= hugePage/2 {
+	if size >= hugePage/2 && !noHugepages.Load() {
 		// The pages are reserved here, so that a pool that runs dry later
 		// cannot kill the process at first touch.
 		raw, err = unix.Mmap(-1, 0, roundUp(size, hugePage), prot, flags|unix.MAP_HUGETLB)

@@ -20,7 +20,14 @@ package hugemem
 import (
 	"fmt"
 	"reflect"
+	"sync/atomic"
 )
+
+// NoHugepages makes Alloc take ordinary pages from now on, for a process that
+// is to leave the machine's huge pages alone.
+func NoHugepages() { noHugepages.Store(true) }
+
+var noHugepages atomic.Bool
 
 // Kind says what kind of pages stand behind a block of memory.
 type Kind uint8

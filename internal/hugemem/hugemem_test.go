@@ -29,6 +29,19 @@ func TestAllocZeroedAndWritable(t *testing.T) {
 	}
 }
 
+func TestNoHugepages(t *testing.T) {
+	NoHugepages()
+	defer noHugepages.Store(false)
+	b, err := Alloc[uint64](1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Free()
+	if b.Kind == KindHuge {
+		t.Error("the block lies in huge pages")
+	}
+}
+
 func TestAllocRefuses(t *testing.T) {
 	for _, n := range []int{0, -1, 1 << 60} {
 		if b, err := Alloc[uint64](n); err == nil {
