@@ -15,7 +15,7 @@ packages=(
     build-essential pkg-config make git
     libdpdk-dev dpdk
     iproute2 iputils-ping iperf3 tcpdump netcat-openbsd ethtool procps kmod
-    curl ca-certificates openssl unzip python3
+    udhcpc curl ca-certificates openssl unzip python3
 )
 
 installed() {

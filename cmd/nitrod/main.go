@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/nitrod/nitrod/internal/config"
@@ -23,14 +24,23 @@ const (
 // usageError is a mistake on the command line.
 type usageError struct{ error }
 
-func main() {
+func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// execute runs a command line and returns the exit code.
+func execute(args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
-	err := root.Execute()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteC()
 	if err == nil {
-		return
+		return 0
 	}
-	fmt.Fprintln(os.Stderr, errorText(err))
-	os.Exit(exitCode(err))
+	if cmd == root { // which does nothing itself: it found no such subcommand
+		err = usageError{err}
+	}
+	fmt.Fprintln(stderr, errorText(err))
+	return exitCode(err)
 }
 
 // errorText is one line for each thing that is wrong.

@@ -33,7 +33,7 @@ func newRun() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&file, "config", "c", "/etc/nitrod/nitrod.yaml", "configuration file")
-	c.Flags().BoolVar(&opts.NoHuge, "no-huge", false, "keep DPDK's memory out of hugepages, whatever the file says")
+	c.Flags().BoolVar(&opts.NoHuge, "no-huge", false, "use no hugepages, whatever the file says")
 	c.Flags().BoolVar(&opts.Demo, "demo", false, "serve HTTP and iperf3 in the taps' namespaces, say what to try, show live counters")
 	return c
 }

@@ -76,22 +76,31 @@ func Listen(path string, e *pipeline.Engine, h Host) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{engine: e, host: h, start: time.Now()}
-	s.routes = s.newRoutes()
-	s.http = http.Server{Handler: s, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	s := newServer(e, h)
 	go s.http.Serve(l) //nolint:errcheck // it ends with ErrServerClosed
 	return s, nil
 }
 
-// CheckFree returns an error if a daemon answers on the socket at path. A
-// daemon that starts asks first, before it touches what the other one uses.
+func newServer(e *pipeline.Engine, h Host) *Server {
+	s := &Server{engine: e, host: h, start: time.Now()}
+	s.routes = s.newRoutes()
+	s.http = http.Server{Handler: s, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	return s
+}
+
+// CheckFree returns an error unless it is certain that no daemon listens on the
+// socket at path. A daemon that starts asks first, before it touches what the
+// other one uses.
 func CheckFree(path string) error {
 	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err != nil {
-		return nil
+	switch {
+	case err == nil:
+		conn.Close()
+		return errors.New("another nitrod answers on " + path)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
+		return nil // nobody listens, or it is no socket
 	}
-	conn.Close()
-	return errors.New("another nitrod answers on " + path)
+	return err
 }
 
 // Close stops serving and removes the socket. No request reads the engine or

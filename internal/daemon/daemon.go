@@ -28,7 +28,7 @@ import (
 
 // Options say how to run, beyond the configuration file.
 type Options struct {
-	NoHuge  bool      // keep DPDK's memory out of hugepages, whatever the file says
+	NoHuge  bool      // never use hugepages, whatever the file says
 	Demo    bool      // serve something in the namespaces, say what to try, show live counters
 	Version string    // nitrod's
 	Out     io.Writer // for Demo; a terminal is redrawn, anything else gets lines
