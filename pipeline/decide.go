@@ -51,6 +51,12 @@ func (w *Worker) judge(i int) bool {
 	return true
 }
 
+// spoofed reports whether a flow is dropped for its source address: that holds
+// for whatever MAC its packets are sent to.
+func spoofed(e *flowcache.Entry) bool {
+	return !e.Forward() && drop.Reason(e.Reason()) == drop.SourceIPSpoofed
+}
+
 // accelerate decides a packet by its flow's entry. It returns false if the
 // entry is out of date or the packet needs the slow path for another reason.
 func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
@@ -58,7 +64,7 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 	if e.Gens() != flowcache.Gens(src.Gen, dst.Gen) || m.class != classFlow {
 		return false
 	}
-	if m.Flags&flagRouted == 0 && [6]byte(w.burst.frame(i)[0:6]) != dst.MAC {
+	if m.Flags&flagRouted == 0 && !spoofed(e) && [6]byte(w.burst.frame(i)[0:6]) != dst.MAC {
 		return false // the key says nothing of the neighbour's MAC
 	}
 	if e.Queued() && !w.retrying {
@@ -76,7 +82,7 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 		case trackRenew:
 			return false
 		case trackPass:
-			m.Verdict, m.Egress, m.Queue, m.Session = VerdictForward, e.Egress(), e.Queue(), e.Session()
+			m.Verdict, m.Egress, m.Queue = VerdictForward, e.Egress(), e.Queue()
 			if m.Flags&flagFragment != 0 {
 				m.Queue = w.view.fragmentQueueOf(m.Egress, &w.burst.keys[i])
 			}
@@ -84,7 +90,6 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 	} else {
 		m.Reason, m.Egress = drop.Reason(e.Reason()), e.Egress()
 	}
-	m.Hit = true
 	w.counters.local[countHits]++
 	w.cache.Use(e, w.tick)
 	if m.Verdict == VerdictDrop {

@@ -128,13 +128,6 @@ var dropCases = map[drop.Reason]dropCase{
 		return b.frame("web", b.ip("web", "app"), packet.UDP{SrcPort: 1, DstPort: 80}, packet.Fill(1281-28))
 	}), "app"},
 	drop.FragmentWithoutFirst: {bedOptions{}, sends(func(b *bed) []byte { return b.datagram(false, 1, 1000)[1] }), ""},
-	drop.FragmentStoreFull: {bedOptions{}, func(b *bed) {
-		for id := range uint32(3 * fragStoreSize) {
-			b.inject("web", b.datagram(false, id, 1000)[0])
-			b.engine.workers[0].Round()
-			b.received("app")
-		}
-	}, ""},
 	drop.ICMPErrorUnmatched: {bedOptions{}, sends(func(b *bed) []byte {
 		return b.frame("web", b.ip("web", "app"), packet.ICMP{Type: 3, Code: 3}, packet.Fill(28))
 	}, func(b *bed) []byte { // of a packet that its receiver has not sent

@@ -64,6 +64,7 @@ type Engine struct {
 	owners     [hash.NumShards]uint16 // lcore by shard
 	rss        hash.RSSFunction
 	allowances *conntrack.Allowances
+	changing   sync.Mutex // held while a policy is put in force
 	stopping   atomic.Bool
 	polling    sync.WaitGroup
 }
@@ -147,7 +148,7 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 	n := len(e.view.Load().snap.ENIs)
 	w := &Worker{
 		engine: e, id: id, io: io, clock: e.cfg.Clock,
-		waiting: newWaitQueue(e.cfg.SlowPathQueue), eniCounts: newENICounters(n),
+		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), eniCounts: newENICounters(n),
 		eniQueue: make([]uint32, n),
 	}
 	w.frags.seed = hash.RandomSeed()
@@ -242,6 +243,8 @@ func (e *Engine) attach(ports []Port) error {
 // packet. It refuses a snapshot with an ENI that has no port, or has other
 // queues than its port was made for, since packets for it had nowhere to go.
 func (e *Engine) SetPolicy(snap *policy.Snapshot) error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
 		if r.Dead() {

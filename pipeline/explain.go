@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/hash"
@@ -72,9 +73,12 @@ func (e *Engine) Explain(eni uint16, frame []byte) Explanation {
 		x.flow(e, v, frame)
 	}
 	if x.Verdict == VerdictForward {
-		if x.Reason = checkForward(frame, m, &v.snap.ENIs[x.Egress]); x.Reason != drop.Unset {
+		dst := &v.snap.ENIs[x.Egress]
+		length := uint32(len(frame) - ethHeader)
+		if x.Reason = checkForward(frame, length, m, dst); x.Reason != drop.Unset {
 			x.Verdict = VerdictDrop
 		}
+		x.explainRewrite(length, dst)
 	}
 	return x
 }
@@ -155,7 +159,7 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	if w.cache.Lookup(x.Hash, k, &entry) {
 		src, dst := &v.snap.ENIs[m.ENI], &v.snap.ENIs[entry.Egress()]
 		x.Cached = entry.Gens() == flowcache.Gens(src.Gen, dst.Gen) &&
-			(m.Flags&flagRouted != 0 || [6]byte(frame[0:6]) == dst.MAC) &&
+			(m.Flags&flagRouted != 0 || spoofed(&entry) || [6]byte(frame[0:6]) == dst.MAC) &&
 			(!entry.Forward() || x.HasSession && x.Session.Incarnation() == entry.Incarnation())
 		x.Stale = !x.Cached
 	}
@@ -257,4 +261,26 @@ func ends(instance, from, to uint16) int64 {
 		n++
 	}
 	return n
+}
+
+// explainRewrite adds the step that comes after policy.
+func (x *Explanation) explainRewrite(length uint32, dst *policy.ENIRecord) {
+	st := policy.Step{Stage: "rewrite", Half: x.Reason.Info().Half, Outcome: policy.Passed}
+	if x.Reason != drop.Unset {
+		st.Outcome, st.Reason, st.Code = policy.Dropped, x.Reason, x.Reason.Info().AWS
+	}
+	n, mtu, ttl := strconv.Itoa(int(length)), strconv.Itoa(int(dst.MTU)), strconv.Itoa(int(x.Meta.TTL))
+	switch {
+	case x.Reason == drop.MTUExceeded:
+		st.Text = "The packet has " + n + " bytes, and the receiver's MTU is " + mtu + "."
+	case x.Reason == drop.DestinationMACUnknown:
+		st.Text = "The frame is addressed to another MAC than the receiver's."
+	case x.Reason == drop.TTLExpired:
+		st.Text = "The TTL of " + ttl + " does not suffice to cross the router."
+	case x.Meta.Flags&flagRouted == 0:
+		st.Text = n + " bytes fit the receiver's MTU of " + mtu + "; the frame stays as it is."
+	default:
+		st.Text = n + " bytes fit the receiver's MTU of " + mtu + "; the router's MAC becomes the source, and the TTL of " + ttl + " is one less."
+	}
+	x.Policy.Steps = append(x.Policy.Steps, st)
 }

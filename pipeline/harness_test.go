@@ -66,7 +66,7 @@ func newBed(t tb, o bedOptions) *bed {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Burst: 32, SlowPathBudget: 16, SlowPathQueue: 256, Flows: 4096, FlowIdle: time.Minute, Sessions: 4096,
+		Burst: 32, SlowPathBudget: 16, SlowPathQueue: 2048, Flows: 4096, FlowIdle: time.Minute, Sessions: 4096,
 		PickupMidstream: true, Timeouts: conntrack.DefaultTimeouts, RingSize: 1024, Clock: b.clock,
 	}
 	if o.config != nil {

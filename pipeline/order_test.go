@@ -200,7 +200,7 @@ func (b *bed) onlySession() conntrack.Session {
 }
 
 func TestSlowPathQueueOverflows(t *testing.T) {
-	b := newBed(t, bedOptions{config: func(c *Config) { c.SlowPathBudget, c.SlowPathQueue = 1, 4 }})
+	b := newBed(t, bedOptions{config: func(c *Config) { c.SlowPathBudget, c.SlowPathQueue = 1, 32 }}) // an ENI may have four
 	for i := range 20 {
 		b.inject("web", b.numbered(i, 0))
 	}

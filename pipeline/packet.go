@@ -48,21 +48,17 @@ const (
 )
 
 // Meta is what the stages know about a packet: parse fills it once, and no
-// later stage looks for a header again. 56 bytes, so that a packet that changes
-// lcores (see item) takes two cache lines. The widest fields come first, and
-// there is no padding.
+// later stage looks for a header again. 40 bytes, the widest fields first.
 type Meta struct {
-	Hash    uint64 // flow hash; the burst has it as a place until a packet leaves it or the slow path takes it
-	L3Len   uint32 // bytes from the IP header to the end of the packet's payload
-	FragID  uint32 // identification of a fragment's datagram
-	Session uint32 // set by track
+	Hash   uint64 // flow hash; the burst has it as a place until a packet leaves it or the slow path takes it
+	L3Len  uint32 // bytes from the IP header to the end of the packet's payload
+	FragID uint32 // identification of a fragment's datagram
 
 	VPC    uint16
 	ENI    uint16 // that sent the packet
 	L3, L4 uint16 // offsets in the frame; L4 is 0 where there is none
 	Flags  uint16
 	Egress uint16 // ENI that receives it, or that judged it last; noENI until one is known
-	_      uint16
 
 	class    class
 	Proto    uint8 // IP protocol after extension headers
@@ -75,9 +71,6 @@ type Meta struct {
 	Verdict Verdict
 	Reason  drop.Reason
 	Queue   uint8 // receive queue of the egress ENI
-	Dir     uint8 // direction in the session
-	Hit     bool  // the flow cache knew the flow: no slow path
-	_       [10]uint8
 }
 
 // item is a packet on its way from one lcore to another, or waiting.
@@ -85,6 +78,7 @@ type item struct {
 	desc pktio.Desc
 	key  hash.FlowKey
 	meta Meta
+	_    [16]byte // to two cache lines
 }
 
 // burst is the packets of one round, a structure of arrays: C fills desc, and

@@ -165,6 +165,7 @@ func parseARP(frame []byte, total uint32, index uint16, k *hash.FlowKey, m *Meta
 	}
 	m.class = classARP
 	m.L3Len = total - uint32(m.L3)
+	k.Src.Lo = uint64(index) // no flow: nobody's messages wait for another's
 	k.Tail = hash.Tail(0, 0, index, 0, hash.KeyIPv4)
 	return drop.Unset
 }

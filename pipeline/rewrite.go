@@ -20,8 +20,9 @@ func (w *Worker) rewrite() {
 			continue
 		}
 		hop := &hops[m.Egress]
-		if m.Flags&flagRouted == 0 || m.L3Len > hop.mtu || m.TTL <= 1 {
-			if r := checkForward(b.frame(i), m, &w.enis[m.Egress]); r != drop.Unset {
+		length := descs[i].PktLen - ethHeader // with what is behind the IP packet: it is sent too
+		if m.Flags&flagRouted == 0 || length > hop.mtu || m.TTL <= 1 {
+			if r := checkForward(b.frame(i), length, m, &w.enis[m.Egress]); r != drop.Unset {
 				w.dropAt(i, r)
 			}
 			continue
@@ -32,9 +33,10 @@ func (w *Worker) rewrite() {
 }
 
 // checkForward returns why a packet that policy admits cannot be sent to dst as
-// it is, or Unset. frame is read only.
-func checkForward(frame []byte, m *Meta, dst *policy.ENIRecord) drop.Reason {
-	if m.L3Len > uint32(dst.MTU) {
+// it is, or Unset. frame is read only; length counts the frame's bytes behind
+// its Ethernet header.
+func checkForward(frame []byte, length uint32, m *Meta, dst *policy.ENIRecord) drop.Reason {
+	if length > uint32(dst.MTU) {
 		return drop.MTUExceeded
 	}
 	if m.Flags&flagRouted == 0 {

@@ -62,7 +62,8 @@ func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
 		}
 		return
 	}
-	if id == conntrack.NoSession {
+	fresh := id == conntrack.NoSession
+	if fresh {
 		if id, m.Reason = w.openSession(m, k, &d); id == conntrack.NoSession {
 			return
 		}
@@ -74,10 +75,12 @@ func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
 		Session: id, Incarnation: s.Incarnation(), SrcGen: d.SrcGen, DstGen: d.DstGen,
 	}
 	w.install(m, k, &a)
-	if w.track(m, s, dir) == trackPass {
-		w.forward(m, k, a.Egress, a.Queue)
-		m.Session = id
+	if fresh { // the packet has made the state already
+		s.Count(0, m.L3Len, w.now)
+	} else if w.track(m, s, dir) != trackPass {
+		return
 	}
+	w.forward(m, k, a.Egress, a.Queue)
 }
 
 // farEnd returns the ENI to which a session's packets in direction dir go.
@@ -139,7 +142,7 @@ func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision) (uint
 	n := conntrack.New{
 		Key: *k, Hash: m.Hash, Responder: d.Egress, VPC: m.VPC, Shard: w.engine.sharder.Shard(k),
 		OriginatorInstance: w.enis[m.ENI].Instance, ResponderInstance: w.enis[d.Egress].Instance,
-		State: state, Now: w.now, TimeoutNanosec: w.timeout(state, m.ENI, d.Egress),
+		State: state, Now: w.now, TimeoutNanosec: w.timeout(state, m.ENI, d.Egress, false),
 	}
 	id, result := w.sessions.Create(&n)
 	switch result {

@@ -23,7 +23,8 @@ func (w *Worker) track(m *Meta, s *conntrack.Session, dir int) trackResult {
 			break
 		}
 		next := conntrack.NextTCP(state, dir, m.TCPFlags)
-		if next == state {
+		answered := dir == 1 || s.Packets(1) != 0
+		if next == state && (dir == 0 || s.Packets(1) != 0) {
 			break
 		}
 		switch next {
@@ -33,14 +34,13 @@ func (w *Worker) track(m *Meta, s *conntrack.Session, dir int) trackResult {
 			m.Verdict, m.Reason = VerdictDrop, refusal(state, m.TCPFlags)
 			return trackRefuse
 		}
-		s.Enter(next, w.timeout(next, s.Originator(), s.Responder()))
+		s.Enter(next, w.timeout(next, s.Originator(), s.Responder(), answered))
 	case state == conntrack.UDPSingle:
 		if becomesStream(s, dir) {
-			s.Enter(conntrack.UDPStream, w.timeout(conntrack.UDPStream, s.Originator(), s.Responder()))
+			s.Enter(conntrack.UDPStream, w.timeout(conntrack.UDPStream, s.Originator(), s.Responder(), true))
 		}
 	}
 	s.Count(dir, m.L3Len, w.now)
-	m.Dir = uint8(dir)
 	return trackPass
 }
 
@@ -61,8 +61,14 @@ func refusal(state conntrack.State, flags uint8) drop.Reason {
 
 // timeout returns the idle time of a session in a given state: for the states
 // that AWS lets one set per ENI the shorter of both ends', since the end that
-// forgets first is the one that refuses the next packet.
-func (w *Worker) timeout(state conntrack.State, originator, responder uint16) int64 {
+// forgets first is the one that refuses the next packet. A connection of which
+// only one side was seen, as one that is picked up midstream, is established for
+// no longer than one whose handshake is under way: nobody can hold a session for
+// days by a packet of his own.
+func (w *Worker) timeout(state conntrack.State, originator, responder uint16, answered bool) int64 {
+	if state == conntrack.Established && !answered {
+		state = conntrack.SynReceived
+	}
 	a, b := &w.enis[originator], &w.enis[responder]
 	const second = 1_000_000_000
 	switch state {

@@ -125,6 +125,7 @@ func (w *Worker) collect() {
 				w.free(it.buf)
 			}
 			r.Advance()
+			w.collected++
 		}
 		r.Release()
 	}

@@ -12,14 +12,17 @@ import (
 // an entry is marked as queued (flowcache.Entry.Queued). Established flows
 // have no mark, so that they pass by however long the queue is.
 //
-// Limits: a fixed number of packets; beyond it they are dropped and counted.
+// Limits: a fixed number of packets, and of those of one ENI an eighth, so that
+// a flood from one guest leaves room for the others' first packets; what is
+// beyond is dropped and counted.
 // The flows in the queue are told by 16 bits of their hash: a new flow that
 // shares them with a waiting one may wait longer than it need, never out of its
 // order.
 type waitQueue struct {
 	items   []item
 	head, n int
-	flows   [1 << 16]uint16 // waiting packets by hash
+	flows   [1 << 16]uint32 // waiting packets by hash
+	enis    []uint32        // waiting packets by ENI
 	share   int             // packets to retry in the next round
 }
 
@@ -29,21 +32,24 @@ const (
 	maxRetry = pktio.MaxBurst
 )
 
-func newWaitQueue(capacity int) waitQueue {
-	return waitQueue{items: make([]item, capacity), share: maxRetry}
+func newWaitQueue(capacity, enis int) waitQueue {
+	return waitQueue{items: make([]item, capacity), enis: make([]uint32, enis), share: maxRetry}
 }
 
-func (q *waitQueue) slot(hash uint64) *uint16 { return &q.flows[hash>>16%uint64(len(q.flows))] }
+func (q *waitQueue) slot(hash uint64) *uint32 { return &q.flows[hash>>16%uint64(len(q.flows))] }
 
 // holds reports whether a packet with this flow hash may be waiting.
 func (q *waitQueue) holds(hash uint64) bool { return *q.slot(hash) != 0 }
 
-// full reports whether there is no room.
-func (q *waitQueue) full() bool { return q.n == len(q.items) }
+// full reports whether there is no room for a packet of an ENI.
+func (q *waitQueue) full(eni uint16) bool {
+	return q.n == len(q.items) || int(q.enis[eni]) >= max(1, len(q.items)/8)
+}
 
 // push returns the slot at the end for the caller to fill.
-func (q *waitQueue) push(hash uint64) *item {
+func (q *waitQueue) push(hash uint64, eni uint16) *item {
 	*q.slot(hash)++
+	q.enis[eni]++
 	it := &q.items[(q.head+q.n)%len(q.items)]
 	q.n++
 	return it
@@ -55,7 +61,9 @@ func (q *waitQueue) at(i int) *item { return &q.items[(q.head+i)%len(q.items)] }
 // remove takes the n oldest packets out.
 func (q *waitQueue) remove(n int) {
 	for range n {
-		*q.slot(q.items[q.head].meta.Hash)--
+		m := &q.items[q.head].meta
+		*q.slot(m.Hash)--
+		q.enis[m.ENI]--
 		q.head = (q.head + 1) % len(q.items)
 		q.n--
 	}
@@ -110,7 +118,7 @@ func (w *Worker) decideAgain() int {
 // wait puts packet i at the end of the waiting queue.
 func (w *Worker) wait(i int) {
 	m, k := &w.burst.meta[i], &w.burst.keys[i]
-	if w.waiting.full() {
+	if w.waiting.full(m.ENI) {
 		w.dropAt(i, drop.SlowPathQueueFull)
 		return
 	}
@@ -118,7 +126,7 @@ func (w *Worker) wait(i int) {
 	if id := w.cache.Find(m.Hash, k); id != flowcache.None {
 		w.cache.SetQueued(w.cache.At(id), true)
 	}
-	w.burst.take(i, w.waiting.push(m.Hash)) // still undecided
+	w.burst.take(i, w.waiting.push(m.Hash, m.ENI)) // still undecided
 	m.Verdict = VerdictHold
 	w.counters.local[countWaited]++
 }

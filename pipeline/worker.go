@@ -33,12 +33,13 @@ type Worker struct {
 	view *view
 	enis []policy.ENIRecord // of view
 
-	burst    burst
-	hashed   int  // packets below have their place
-	parsed   int  // packets below are parsed already
-	budget   int  // slow-path runs left in this round
-	changed  bool // the flow cache has changed since lookup
-	retrying bool // the burst comes from the waiting queue
+	burst     burst
+	hashed    int  // packets below have their place
+	parsed    int  // packets below are parsed already
+	budget    int  // slow-path runs left in this round
+	collected int  // packets taken from other lcores to send
+	changed   bool // the flow cache has changed since lookup
+	retrying  bool // the burst comes from the waiting queue
 
 	cache    *flowcache.Cache
 	sessions *conntrack.Table
@@ -67,7 +68,7 @@ type Worker struct {
 
 // Round does everything once: it takes a burst in, carries it through the
 // stages, and gives to the devices what is to be sent. It returns how many
-// packets it took in.
+// packets it had work with; none means that the lcore may pause.
 func (w *Worker) Round() int {
 	w.begin()
 	n := w.retry() // what waited for the slow path
@@ -80,7 +81,7 @@ func (w *Worker) Round() int {
 	w.rewrite()
 	w.transmit()
 	w.tidy()
-	return n
+	return n + w.collected
 }
 
 // begin reads the clock and the policy once for the whole round.
@@ -89,7 +90,7 @@ func (w *Worker) begin() {
 	w.gaps.note(now - w.now)
 	w.now = now
 	w.tick = uint16(now >> tickShift)
-	w.budget = w.engine.cfg.SlowPathBudget
+	w.budget, w.collected = w.engine.cfg.SlowPathBudget, 0
 	if v := w.engine.view.Load(); v != w.view {
 		w.view, w.enis = v, v.snap.ENIs
 	}

@@ -141,6 +141,13 @@ func (l *list) query() (url.Values, error) {
 	return q, nil
 }
 
+// note says so where a list may have been cut.
+func (l *list) note(w io.Writer, n int) {
+	if n >= l.limit {
+		fmt.Fprintf(w, "There may be more than these %d: see --limit.\n", n)
+	}
+}
+
 func newFlows() *cobra.Command {
 	var l list
 	cmd := &cobra.Command{
@@ -166,6 +173,7 @@ func newFlows() *cobra.Command {
 					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", f.ENI, f.Protocol, endpoint(f.Src, f.SrcPort),
 						endpoint(f.Dst, f.DstPort), f.Path, verdict, f.Egress, f.Queue, f.Dir, time.Duration(f.IdleNS).Round(time.Second))
 				}
+				l.note(w, len(flows))
 			})
 		},
 	}
@@ -195,6 +203,7 @@ func newConntrack() *cobra.Command {
 						s.Responder, endpoint(s.Dst, s.DstPort), s.OutPackets, s.BackPackets,
 						time.Duration(s.IdleNS).Round(time.Millisecond), time.Duration(s.TimeoutNS))
 				}
+				l.note(w, len(sessions))
 			})
 		},
 	}

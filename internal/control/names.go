@@ -42,10 +42,30 @@ func tupleOf(k *hash.FlowKey) Tuple {
 	}
 }
 
-func flowOf(snap *policy.Snapshot, e *flowcache.Entry, now uint16) Flow {
+// eniNames gives the ids of ENIs by their index. A long list asks for each of
+// them many times, and what it leaves to the collector costs polling time.
+type eniNames []string
+
+func newNames(snap *policy.Snapshot) eniNames {
+	names := make(eniNames, len(snap.ENIs))
+	for i := range names {
+		names[i] = snap.ENI(uint16(i)).ID
+	}
+	return names
+}
+
+// of returns the id of an ENI, "" where there is none.
+func (n eniNames) of(eni uint16) string {
+	if int(eni) < len(n) {
+		return n[eni]
+	}
+	return ""
+}
+
+func flowOf(snap *policy.Snapshot, names eniNames, e *flowcache.Entry, now uint16) Flow {
 	k := &e.Key
 	f := Flow{
-		Tuple: tupleOf(k), ENI: snap.ENI(k.ENI()).ID, Path: "link", Verdict: "drop", Egress: snap.ENI(e.Egress()).ID,
+		Tuple: tupleOf(k), ENI: names.of(k.ENI()), Path: "link", Verdict: "drop", Egress: names.of(e.Egress()),
 		IdleNS: int64(now-e.Used()) * pipeline.TickNanoseconds,
 	}
 	if k.Flags()&hash.KeyRouted != 0 {
@@ -65,10 +85,10 @@ func flowOf(snap *policy.Snapshot, e *flowcache.Entry, now uint16) Flow {
 	return f
 }
 
-func sessionOf(snap *policy.Snapshot, c *conntrack.Session, now int64) Session {
+func sessionOf(snap *policy.Snapshot, names eniNames, c *conntrack.Session, now int64) Session {
 	return Session{
 		Tuple: tupleOf(c.Key()), VPC: snap.VPC(c.VPC()),
-		Originator: snap.ENI(c.Originator()).ID, Responder: snap.ENI(c.Responder()).ID,
+		Originator: names.of(c.Originator()), Responder: names.of(c.Responder()),
 		State: c.State().String(), AgeNS: now - c.Created(), IdleNS: now - c.Last(), TimeoutNS: c.Timeout(),
 		OutPackets: c.Packets(0), OutBytes: c.Bytes(0), BackPackets: c.Packets(1), BackBytes: c.Bytes(1),
 		Shard: int(c.Shard()),

@@ -17,6 +17,7 @@ import (
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/pipeline"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/policy"
 )
 
 // Host tells the server what the engine does not know.
@@ -198,8 +199,8 @@ func (s *Server) stats() Stats {
 	return out
 }
 
-// limit reads the query's limit, at most maxItems.
-func limit(r *http.Request) (int, error) {
+// limitOf reads the query's limit, at most maxItems.
+func limitOf(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("limit")
 	if text == "" {
 		return maxItems, nil
@@ -211,19 +212,36 @@ func limit(r *http.Request) (int, error) {
 	return min(n, maxItems), nil
 }
 
+// listed reads what a list is asked for: at most limit items, of one ENI if it
+// is not policy.NoENI.
+func listed(r *http.Request, snap *policy.Snapshot) (limit int, eni uint16, err error) {
+	if limit, err = limitOf(r); err != nil {
+		return 0, 0, err
+	}
+	id := r.URL.Query().Get("eni")
+	if id == "" {
+		return limit, policy.NoENI, nil
+	}
+	eni, ok := snap.ENIByID(id)
+	if !ok {
+		return 0, 0, errors.New("there is no ENI " + strconv.Quote(id))
+	}
+	return limit, eni, nil
+}
+
 func (s *Server) flows(w http.ResponseWriter, r *http.Request) {
-	n, err := limit(r)
+	snap, now := s.engine.Policy(), s.engine.Tick()
+	n, eni, err := listed(r, snap)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	eni := r.URL.Query().Get("eni")
-	snap, now := s.engine.Policy(), s.engine.Tick()
+	names := newNames(snap)
 	out := []Flow{}
 	s.engine.EachFlow(func(lcore int, e *flowcache.Entry) bool {
-		f := flowOf(snap, e, now)
-		f.Lcore = lcore
-		if eni == "" || f.ENI == eni || f.Egress == eni {
+		if eni == policy.NoENI || e.Key.ENI() == eni || e.Egress() == eni {
+			f := flowOf(snap, names, e, now)
+			f.Lcore = lcore
 			out = append(out, f)
 		}
 		return len(out) < n
@@ -232,18 +250,18 @@ func (s *Server) flows(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
-	n, err := limit(r)
+	snap, now := s.engine.Policy(), s.engine.Now()
+	n, eni, err := listed(r, snap)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	eni := r.URL.Query().Get("eni")
-	snap, now := s.engine.Policy(), s.engine.Now()
+	names := newNames(snap)
 	out := []Session{}
 	s.engine.EachSession(func(lcore int, c *conntrack.Session) bool {
-		x := sessionOf(snap, c, now)
-		x.Lcore = lcore
-		if eni == "" || x.Originator == eni || x.Responder == eni {
+		if eni == policy.NoENI || c.Originator() == eni || c.Responder() == eni {
+			x := sessionOf(snap, names, c, now)
+			x.Lcore = lcore
 			out = append(out, x)
 		}
 		return len(out) < n

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"unsafe"
 )
 
@@ -144,7 +145,9 @@ func probe(name, device string) (uint16, error) {
 	if C.nd_port_find(cname, &id) == 0 {
 		return uint16(id), nil
 	}
-	if err := check(C.nd_port_probe(cdevice)); err != nil {
+	if err := check(C.nd_port_probe(cdevice)); errors.Is(err, syscall.EFAULT) { // EAL's word for a name it cannot place
+		return 0, fmt.Errorf("there is no such device, and no DPDK driver here that makes one of that name: %w", err)
+	} else if err != nil {
 		return 0, fmt.Errorf("it cannot be attached: %w", err)
 	}
 	if err := check(C.nd_port_find(cname, &id)); err != nil {

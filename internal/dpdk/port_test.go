@@ -81,7 +81,7 @@ func TestOpenPortRefuses(t *testing.T) {
 		words []string
 	}{
 		{"no name", PortConfig{Device: "", Pool: pool}, []string{"name is empty"}},
-		{"no such driver", PortConfig{Device: "net_nosuch7", Pool: pool}, []string{"net_nosuch7", "cannot be attached"}},
+		{"no such driver", PortConfig{Device: "net_nosuch7", Pool: pool}, []string{"net_nosuch7", "there is no such device"}},
 		{"no such file", PortConfig{Device: "net_pcap77,rx_pcap=/nonexistent/x.pcap", Pool: pool}, []string{"net_pcap77", "/nonexistent/x.pcap"}},
 		{"no such interface", PortConfig{Device: "net_af_packet77,iface=nitrod-none", Pool: pool}, []string{"net_af_packet77"}},
 		{"open already", PortConfig{Device: null.Name(), Pool: pool}, []string{"open already"}},

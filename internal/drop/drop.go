@@ -101,7 +101,6 @@ const (
 	SecurityGroupIn
 	MTUExceeded
 	FragmentWithoutFirst
-	FragmentStoreFull
 	ICMPErrorUnmatched
 	MidstreamTCP
 	SessionTableFull
@@ -168,7 +167,6 @@ var infos = [Count]Info{
 	SecurityGroupIn:            {"security_group_in", StageSlowPath, HalfIngress, "ENI_SG_RULES_MISMATCH", "No inbound rule of the destination ENI's security groups admits the flow."},
 	MTUExceeded:                {"mtu_exceeded", StageSlowPath, HalfIngress, "", "The packet is longer than the destination ENI's MTU."},
 	FragmentWithoutFirst:       {"fragment_without_first", StageSlowPath, "", "", "A later fragment came and the first one of its datagram is not known."},
-	FragmentStoreFull:          {"fragment_store_full", StageSlowPath, "", "", "The store of datagrams in fragments is full."},
 	ICMPErrorUnmatched:         {"icmp_error_unmatched", StageSlowPath, "", "", "An ICMP error whose quoted packet cannot be read, or was not sent by the error's receiver."},
 	MidstreamTCP:               {"midstream_tcp", StageSlowPath, "", "", "A TCP packet without SYN met no session, and midstream is strict."},
 	SessionTableFull:           {"session_table_full", StageSlowPath, "", "", "The lcore's session table is full."},
