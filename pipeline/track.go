@@ -23,10 +23,10 @@ func (w *Worker) track(m *Meta, s *conntrack.Session, dir int) trackResult {
 			break
 		}
 		next := conntrack.NextTCP(state, dir, m.TCPFlags)
-		answered := dir == 1 || s.Packets(1) != 0
 		if next == state && (dir == 0 || s.Packets(1) != 0) {
 			break
 		}
+		answered := dir == 1 || s.Packets(1) != 0
 		switch next {
 		case conntrack.Renew:
 			return trackRenew
