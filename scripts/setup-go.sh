@@ -6,7 +6,8 @@
 #   2. a Go from 1.21 on fetches the toolchain module itself;
 #   3. the distribution's golang-1.NN package, where there is one;
 #   4. the toolchain module, by curl from the module proxy, checked against
-#      the checksum database.
+#      the checksum database; the distribution's Go, however old, says where
+#      they are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -87,10 +88,28 @@ install_package() {
     find_go
 }
 
+# setting NAME: the variable, else what a go command of any age takes for it.
+setting() {
+    local go
+    if [ -n "${!1:-}" ]; then
+        echo "${!1}"
+        return
+    fi
+    if [ -z "$(candidates)" ]; then
+        DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+            install --no-install-recommends golang-go >/dev/null
+    fi
+    for go in $(candidates); do
+        GOTOOLCHAIN=local "$go" env "$1"
+        return
+    done
+    return 1
+}
+
 # proxies prints the module proxies to ask, one on a line.
 proxies() {
     local p
-    for p in $(tr ',|' '  ' <<<"${GOPROXY:-https://proxy.golang.org}"); do
+    for p in $(setting GOPROXY | tr ',|' '  '); do
         case $p in http://* | https://*) echo "${p%/}" ;; esac
     done
 }
@@ -105,8 +124,10 @@ tree_hash() {
 
 # known_hash MODULE@VERSION proxy: what the checksum database says.
 known_hash() {
-    local db
-    for db in "$2/sumdb/sum.golang.org" https://sum.golang.org; do
+    local db name
+    name=$(setting GOSUMDB)
+    name=${name%%[ +]*}
+    for db in "$2/sumdb/$name" "https://$name"; do
         curl -fsSL --retry 2 --max-time 60 "$db/lookup/$1" 2>/dev/null |
             awk -v m="${1%@*}" -v v="${1#*@}" '$1 == m && $2 == v { print $3; exit }' | grep . && return 0
     done
