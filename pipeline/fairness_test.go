@@ -107,3 +107,35 @@ func TestPickedUpNeedsAnAnswer(t *testing.T) {
 		}
 	}
 }
+
+// Flows that all begin at once, more than the slow path has time for, fill the
+// waiting queue; once they are known it empties, though their packets go on
+// coming as fast as before.
+func TestWaitingQueueEmptiesUnderLoad(t *testing.T) {
+	b := newBed(t, bedOptions{slots: 16384, config: func(c *Config) { c.Burst, c.SlowPathBudget = 32, 4 }})
+	w, n, filled := b.engine.workers[0], 0, false
+	round := func() {
+		for range 32 {
+			b.inject("web", b.udp("web", "app", uint16(n%500), 80))
+			n++
+		}
+		w.Round()
+		b.received("app")
+		filled = filled || w.waiting.n > 100
+	}
+	for range 1000 {
+		round()
+	}
+	if !filled {
+		t.Fatal("the flows did not fill the queue")
+	}
+	before := b.stats()
+	for range 200 {
+		round()
+	}
+	s := b.stats()
+	if w.waiting.n != 0 || s.Dropped() != before.Dropped() || s.Waited != before.Waited {
+		t.Errorf("%d packets wait, %d more have waited and %d more were dropped, with every flow known",
+			w.waiting.n, s.Waited-before.Waited, s.Dropped()-before.Dropped())
+	}
+}
