@@ -117,98 +117,69 @@ func driverLosses(d *control.Driver) string {
 	return strings.Join(lost, ", ")
 }
 
-// list is the flags of the commands that list something.
-type list struct {
-	client
-	eni   string
-	limit int
-}
-
-func (l *list) flags(cmd *cobra.Command) {
-	l.client.flags(cmd)
-	cmd.Flags().StringVar(&l.eni, "eni", "", "only those of this ENI")
-	cmd.Flags().IntVar(&l.limit, "limit", 1000, "at most so many")
-}
-
-func (l *list) query() (url.Values, error) {
-	if l.limit < 1 {
-		return nil, usageError{errors.New("--limit is not above zero")}
+// newList makes a command that lists what the daemon has at path; lines prints
+// the items as a table.
+func newList[T any](use, short, path string, lines func(io.Writer, []T)) *cobra.Command {
+	var c client
+	var eni string
+	var limit int
+	cmd := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return usageError{errors.New("--limit is not above zero")}
+			}
+			q := url.Values{"limit": {strconv.Itoa(limit)}}
+			if eni != "" {
+				q.Set("eni", eni)
+			}
+			var items []T
+			if err := control.NewClient(c.socket).Get(path, q, &items); err != nil {
+				return err
+			}
+			return c.show(cmd.OutOrStdout(), items, func(w io.Writer) {
+				lines(w, items)
+				if len(items) >= min(limit, control.MaxItems) {
+					fmt.Fprintf(w, "There may be more than these %d: see --limit.\n", len(items))
+				}
+			})
+		},
 	}
-	q := url.Values{"limit": {strconv.Itoa(l.limit)}}
-	if l.eni != "" {
-		q.Set("eni", l.eni)
-	}
-	return q, nil
-}
-
-// note says so where a list may have been cut.
-func (l *list) note(w io.Writer, n int) {
-	if n >= l.limit {
-		fmt.Fprintf(w, "There may be more than these %d: see --limit.\n", n)
-	}
+	c.flags(cmd)
+	cmd.Flags().StringVar(&eni, "eni", "", "only those of this ENI")
+	cmd.Flags().IntVar(&limit, "limit", 1000, "at most so many, and at most "+strconv.Itoa(control.MaxItems))
+	return cmd
 }
 
 func newFlows() *cobra.Command {
-	var l list
-	cmd := &cobra.Command{
-		Use:   "flows",
-		Short: "List the flow cache: what is accelerated, one line for each direction",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := l.query()
-			if err != nil {
-				return err
-			}
-			var flows []control.Flow
-			if err := control.NewClient(l.socket).Get("/v1/flows", q, &flows); err != nil {
-				return err
-			}
-			return l.show(cmd.OutOrStdout(), flows, func(w io.Writer) {
-				fmt.Fprintln(w, "ENI\tPROTOCOL\tSOURCE\tDESTINATION\tPATH\tVERDICT\tEGRESS\tQUEUE\tDIRECTION\tIDLE")
-				for _, f := range flows {
-					verdict := f.Verdict
-					if f.Reason != "" {
-						verdict += " (" + f.Reason + ")"
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", f.ENI, f.Protocol, endpoint(f.Src, f.SrcPort),
-						endpoint(f.Dst, f.DstPort), f.Path, verdict, f.Egress, f.Queue, f.Dir, time.Duration(f.IdleNS).Round(time.Second))
-				}
-				l.note(w, len(flows))
-			})
-		},
+	return newList("flows", "List the flow cache: what is accelerated, one line for each direction", "/v1/flows", printFlows)
+}
+
+func printFlows(w io.Writer, flows []control.Flow) {
+	fmt.Fprintln(w, "ENI\tPROTOCOL\tSOURCE\tDESTINATION\tPATH\tVERDICT\tEGRESS\tQUEUE\tDIRECTION\tIDLE")
+	for _, f := range flows {
+		verdict := f.Verdict
+		if f.Reason != "" {
+			verdict += " (" + f.Reason + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", f.ENI, f.Protocol, endpoint(f.Src, f.SrcPort),
+			endpoint(f.Dst, f.DstPort), f.Path, verdict, f.Egress, f.Queue, f.Dir, time.Duration(f.IdleNS).Round(time.Second))
 	}
-	l.flags(cmd)
-	return cmd
 }
 
 func newConntrack() *cobra.Command {
-	var l list
-	cmd := &cobra.Command{
-		Use:   "conntrack",
-		Short: "List the tracked connections",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := l.query()
-			if err != nil {
-				return err
-			}
-			var sessions []control.Session
-			if err := control.NewClient(l.socket).Get("/v1/conntrack", q, &sessions); err != nil {
-				return err
-			}
-			return l.show(cmd.OutOrStdout(), sessions, func(w io.Writer) {
-				fmt.Fprintln(w, "PROTOCOL\tSTATE\tORIGINATOR\tSOURCE\tRESPONDER\tDESTINATION\tPACKETS\tREPLIES\tIDLE\tTIMEOUT")
-				for _, s := range sessions {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.Protocol, s.State, s.Originator, endpoint(s.Src, s.SrcPort),
-						s.Responder, endpoint(s.Dst, s.DstPort), s.OutPackets, s.BackPackets,
-						time.Duration(s.IdleNS).Round(time.Millisecond), time.Duration(s.TimeoutNS))
-				}
-				l.note(w, len(sessions))
-			})
-		},
+	return newList("conntrack", "List the tracked connections", "/v1/conntrack", printSessions)
+}
+
+func printSessions(w io.Writer, sessions []control.Session) {
+	fmt.Fprintln(w, "PROTOCOL\tSTATE\tORIGINATOR\tSOURCE\tRESPONDER\tDESTINATION\tPACKETS\tREPLIES\tIDLE\tTIMEOUT")
+	for _, s := range sessions {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", s.Protocol, s.State, s.Originator, endpoint(s.Src, s.SrcPort),
+			s.Responder, endpoint(s.Dst, s.DstPort), s.OutPackets, s.BackPackets,
+			time.Duration(s.IdleNS).Round(time.Millisecond), time.Duration(s.TimeoutNS))
 	}
-	l.flags(cmd)
-	return cmd
 }
 
 func endpoint(addr string, port uint16) string {

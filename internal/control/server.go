@@ -52,8 +52,9 @@ type Server struct {
 }
 
 const (
-	maxBody  = 1 << 20
-	maxItems = 100_000
+	maxBody = 1 << 20
+	// MaxItems is how many flows or sessions one answer lists at most.
+	MaxItems = 100_000
 )
 
 // Listen makes the socket at path, readable by its owner only, and serves it
@@ -199,17 +200,17 @@ func (s *Server) stats() Stats {
 	return out
 }
 
-// limitOf reads the query's limit, at most maxItems.
+// limitOf reads the query's limit, at most MaxItems.
 func limitOf(r *http.Request) (int, error) {
 	text := r.URL.Query().Get("limit")
 	if text == "" {
-		return maxItems, nil
+		return MaxItems, nil
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
 		return 0, errors.New("limit " + strconv.Quote(text) + " is not a number above zero")
 	}
-	return min(n, maxItems), nil
+	return min(n, MaxItems), nil
 }
 
 // listed reads what a list is asked for: at most limit items, of one ENI if it

@@ -231,7 +231,7 @@ func FuzzPartialChecksum(f *testing.F) {
 	p, io := checkedLoop(f, pool)
 	f.Fuzz(func(t *testing.T, b []byte, first int) {
 		if len(b) == 0 || len(b) > 9000 || first < 0 {
-			t.Skip()
+			return // no frame that a port could give
 		}
 		d, err := PacketFromBytes(pool, b, first)
 		if err != nil {
