@@ -308,10 +308,13 @@ func (c *compiler) addresses() {
 			continue
 		}
 		r := &c.s.ENIs[i]
+		addresses := c.s.vpcs[r.VPC].addresses
+		here := mapping.Entry{Kind: mapping.ENI, ENI: uint16(i), Subnet: r.Subnet, Groups: c.s.enis[i].groupSet}
 		for _, a := range e.Addresses {
-			c.s.vpcs[r.VPC].addresses.Insert(a, mapping.Entry{
-				Kind: mapping.ENI, ENI: uint16(i), Subnet: r.Subnet, Groups: c.s.enis[i].groupSet,
-			})
+			addresses.Insert(a, here)
+		}
+		for _, p := range e.Prefixes {
+			addresses.InsertPrefix(p, here)
 		}
 	}
 }

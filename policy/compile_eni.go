@@ -37,7 +37,7 @@ func (c *compiler) interfaces() {
 			r.Flags |= SourceDestCheck
 		}
 		p := &s.enis[at]
-		p.addresses = slices.Clone(e.Addresses)
+		p.addresses, p.prefixes = slices.Clone(e.Addresses), masked(e.Prefixes)
 		var groups []uint16
 		for _, id := range e.SecurityGroups {
 			groups = append(groups, s.groupNames.at[id])
@@ -118,22 +118,22 @@ func (c *compiler) generations() {
 
 // membership fingerprints the addresses of each group's members.
 func (c *compiler) membership() []fingerprint {
-	addresses := make([][]netip.Addr, len(c.groupPrint))
+	addresses := make([][]netip.Prefix, len(c.groupPrint))
 	for i, e := range c.eniObject {
 		if e == nil {
 			continue
 		}
 		for _, g := range c.s.groupSets[c.s.enis[i].groupSet] {
-			addresses[g] = append(addresses[g], e.Addresses...)
+			for _, a := range e.Addresses {
+				addresses[g] = append(addresses[g], netip.PrefixFrom(a, a.BitLen()))
+			}
+			addresses[g] = append(addresses[g], e.Prefixes...)
 		}
 	}
 	prints := make([]fingerprint, len(addresses))
 	for g, list := range addresses {
-		slices.SortFunc(list, netip.Addr.Compare)
 		var e encoder
-		for _, a := range list {
-			e.addr(a)
-		}
+		e.prefixes(masked(list))
 		prints[g] = e.sum()
 	}
 	return prints
@@ -158,6 +158,7 @@ func (c *compiler) effective(at uint16, groups []fingerprint) fingerprint {
 	for _, a := range p.addresses {
 		e.addr(a)
 	}
+	e.prefixes(p.prefixes)
 	e.prefixes(subnet.cidrs)
 	e.prefixes(vpc.cidrs)
 	e.addr(vpc.resolver)

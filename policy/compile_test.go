@@ -105,6 +105,8 @@ func TestGenerations(t *testing.T) {
 		{"member of a group that is referred to", func(o *Objects) { o.ENIs[4].SecurityGroups = []string{"sg-web"} }, []string{"web2", "app", "app2"}},
 		{"member of a group that nobody refers to", func(o *Objects) { o.ENIs[4].SecurityGroups = []string{"sg-fw"} }, []string{"web2"}},
 		{"timeout", func(o *Objects) { o.ENIs[0].UDP = 31 }, []string{"web"}},
+		{"prefix", func(o *Objects) { o.ENIs[4].Prefixes = []netip.Prefix{pfx("10.0.1.32/28")} }, []string{"web2"}},
+		{"prefix of a member of a group that is referred to", func(o *Objects) { o.ENIs[0].Prefixes = []netip.Prefix{pfx("10.0.1.32/28")} }, []string{"web", "app", "app2"}},
 		{"check", func(o *Objects) { o.ENIs[3].SourceDestCheck = true }, []string{"fw"}},
 		{"new ENI without groups", func(o *Objects) {
 			e := o.ENIs[4]

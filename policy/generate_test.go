@@ -73,6 +73,12 @@ var (
 	})
 )
 
+// prefixPool are the prefixes that may be delegated to ENIs of vpc-1, by subnet.
+var prefixPool = map[string][]string{
+	"s-1": {"10.0.1.32/28", "2001:db8:0:1:7::/80"},
+	"s-2": {"10.0.2.32/28", "10.0.2.48/28"},
+}
+
 // addressPool are the addresses that ENIs of vpc-1 may have, by subnet.
 var addressPool = map[string][]string{
 	"s-1": {"10.0.1.10", "10.0.1.11", "10.0.1.12", "2001:db8:0:1::10", "2001:db8:0:1::11"},
@@ -131,6 +137,12 @@ var genObjects = rapid.Custom(func(t *rapid.T) *Objects {
 		if len(e.Addresses) == 0 {
 			break
 		}
+		for _, p := range prefixPool[e.Subnet] {
+			if !taken[p] && rapid.IntRange(0, 2).Draw(t, "delegated") == 0 {
+				taken[p] = true
+				e.Prefixes = append(e.Prefixes, pfx(p))
+			}
+		}
 		o.ENIs = append(o.ENIs, e)
 	}
 	// Routes name the first three.
@@ -147,6 +159,7 @@ var genObjects = rapid.Custom(func(t *rapid.T) *Objects {
 var interesting = []string{
 	"10.0.1.10", "10.0.1.11", "10.0.1.12", "10.0.2.10", "10.0.2.200", "10.0.2.201", "10.0.3.10", "10.0.3.11",
 	"2001:db8:0:1::10", "2001:db8:0:1::11", "2001:db8:0:2::10",
+	"10.0.1.32", "10.0.1.47", "10.0.2.40", "10.0.2.63", "2001:db8:0:1:7::9", "2001:db8:0:1:7:ffff:ffff:ffff",
 	"10.0.1.1", "10.0.2.3", "10.0.1.255", "10.0.0.2", "10.0.9.9", "10.0.2.99", "198.51.100.7", "203.0.113.1",
 	"169.254.169.254", "169.254.3.3", "fd00:ec2::254", "fe80::9", "2001:db8:0:2::3", "2001:db8:9::9", "239.1.1.1", "ff02::9",
 }
@@ -160,7 +173,7 @@ func genPacket(t *rapid.T, o *Objects) packet {
 		routed: rapid.IntRange(0, 3).Draw(t, "routed") != 0, established: rapid.IntRange(0, 3).Draw(t, "established") == 0,
 	}
 	if rapid.IntRange(0, 3).Draw(t, "foreign") == 0 {
-		p.src = ip(rapid.SampledFrom(append(interesting[:11:11], "fe80::9", "169.254.3.3", "127.0.0.1", "ff02::1")).Draw(t, "otherSrc"))
+		p.src = ip(rapid.SampledFrom(append(interesting[:17:17], "fe80::9", "169.254.3.3", "127.0.0.1", "ff02::1")).Draw(t, "otherSrc"))
 	}
 	if p.src.Is4() != p.dst.Is4() {
 		p.dst = ip("10.0.2.10")

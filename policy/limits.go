@@ -16,6 +16,8 @@ const (
 	MinSubnetBits6, MaxSubnetBits6 = 44, 64 // S4.2, in steps of SubnetStep6
 	SubnetStep6                    = 4
 
+	DelegatedBits4, DelegatedBits6 = 28, 80 // prefixes of an ENI, S4.2
+
 	MaxACLRuleNumber = nacl.MaxNumber // S2
 	MaxACLRules      = 1000           // per direction; ours, AWS's quota is 20 to 40
 

@@ -44,7 +44,12 @@ func (m model) vpc(e *ENI) *VPC {
 }
 
 func (m model) owner(vpc string, a netip.Addr) *ENI {
-	return find(m.o.ENIs, func(e *ENI) bool { return m.subnet(e.Subnet).VPC == vpc && slices.Contains(e.Addresses, a) })
+	return find(m.o.ENIs, func(e *ENI) bool { return m.subnet(e.Subnet).VPC == vpc && has(e, a) })
+}
+
+// has reports whether an address is an ENI's own, by itself or by a prefix.
+func has(e *ENI, a netip.Addr) bool {
+	return slices.Contains(e.Addresses, a) || contains(e.Prefixes, a)
 }
 
 func contains(ps []netip.Prefix, a netip.Addr) bool {
@@ -56,7 +61,7 @@ func (m model) decide(p packet) (drop.Reason, *ENI) {
 	from := m.eni(p.eni)
 	vpc := m.vpc(from)
 	subnet := m.subnet(from.Subnet)
-	if from.SourceDestCheck && !slices.Contains(from.Addresses, p.src) {
+	if from.SourceDestCheck && !has(from, p.src) {
 		return drop.SourceIPSpoofed, nil
 	}
 	if p.src.IsLinkLocalUnicast() && p.routed || p.src.IsMulticast() || p.src.IsLoopback() {
@@ -196,7 +201,7 @@ func (m model) groups(e *ENI, inbound bool, peer netip.Addr, other *ENI, p packe
 			var is bool
 			switch {
 			case r.Group != "":
-				is = other != nil && slices.Contains(other.Addresses, peer) && slices.Contains(other.SecurityGroups, r.Group)
+				is = other != nil && has(other, peer) && slices.Contains(other.SecurityGroups, r.Group)
 			case r.PrefixList != "":
 				is = contains(find(m.o.PrefixLists, func(l *PrefixList) bool { return l.ID == r.PrefixList }).Prefixes, peer)
 			default:

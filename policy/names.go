@@ -15,7 +15,8 @@ type ENIInfo struct {
 	Instance       string
 	VPC            string
 	Subnet         string
-	Addresses      []netip.Addr // as configured
+	Addresses      []netip.Addr   // as configured
+	Prefixes       []netip.Prefix // delegated to it, ascending
 	SecurityGroups []string
 
 	// Of each family that the ENI has, else zero: its primary address, its
@@ -40,7 +41,7 @@ func (s *Snapshot) ENI(i uint16) ENIInfo {
 	info := ENIInfo{
 		ID: s.eniNames.name(i), Instance: s.instanceNames.name(r.Instance),
 		VPC: s.vpcNames.name(r.VPC), Subnet: s.subnetNames.name(r.Subnet),
-		Addresses: slices.Clone(p.addresses), RouterLinkLocal: subnet.routerLL, Resolver: s.vpcs[r.VPC].resolver,
+		Addresses: slices.Clone(p.addresses), Prefixes: append([]netip.Prefix(nil), p.prefixes...), RouterLinkLocal: subnet.routerLL, Resolver: s.vpcs[r.VPC].resolver,
 	}
 	for _, g := range s.groupSets[p.groupSet] {
 		info.SecurityGroups = append(info.SecurityGroups, s.groupNames.name(g))

@@ -150,11 +150,14 @@ type Instance struct {
 
 // ENI is a network interface of an instance.
 type ENI struct {
-	ID              string
-	Instance        string
-	Subnet          string
-	MAC             [6]byte
-	Addresses       []netip.Addr // the first of each family is primary
+	ID        string
+	Instance  string
+	Subnet    string
+	MAC       [6]byte
+	Addresses []netip.Addr // the first of each family is primary
+	// Prefixes are delegated to the ENI: all of their addresses are its own,
+	// and its guest gives them to whom it likes.
+	Prefixes        []netip.Prefix
 	SecurityGroups  []string
 	SourceDestCheck bool
 	MTU             int

@@ -95,6 +95,7 @@ func edit(t *rapid.T, o *Objects) {
 		for j := range o.ENIs {
 			if f := &o.ENIs[j]; f != e && f.Subnet == e.Subnet {
 				f.Addresses, e.Addresses = e.Addresses, f.Addresses
+				f.Prefixes, e.Prefixes = e.Prefixes, f.Prefixes
 				return
 			}
 		}
@@ -102,6 +103,8 @@ func edit(t *rapid.T, o *Objects) {
 		slices.Reverse(o.ENIs)
 		slices.Reverse(o.SecurityGroups)
 		slices.Reverse(o.NetworkACLs[0].Outbound)
+	case "prefixes":
+		e.Prefixes = nil
 	case "settings":
 		e.UDP = 30 + i%30
 	}

@@ -67,6 +67,7 @@ type aclPolicy struct{ in, out *nacl.List }
 
 type eniPolicy struct {
 	addresses []netip.Addr
+	prefixes  []netip.Prefix
 	groupSet  uint32
 	rules     *secgroup.Set
 }

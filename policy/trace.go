@@ -112,7 +112,7 @@ func (e *evaluation) explainSource(st *Step) {
 		st.Outcome = Skipped
 		st.Text = fmt.Sprintf("The source/destination check of ENI %s is off.", id)
 	default:
-		st.Text = fmt.Sprintf("%s is an address of ENI %s.", e.src, id)
+		st.Text = e.s.ownership(e.src, e.q.Key.ENI())
 	}
 }
 
@@ -218,11 +218,21 @@ func (e *evaluation) explainMapping(st *Step) {
 	case drop.DestinationCheck:
 		st.Text = fmt.Sprintf("%s is not an address of ENI %s, whose source/destination check is on.", e.dst, to)
 	default:
-		st.Text = fmt.Sprintf("%s is an address of ENI %s.", e.dst, to)
+		st.Text = e.s.ownership(e.dst, e.d.Egress)
 		if !owns(e.dstOwner, e.d.Egress) {
 			st.Text = fmt.Sprintf("ENI %s takes packets for others; its source/destination check is off.", to)
 		}
 	}
+}
+
+// ownership says how ENI eni comes by an address of its own.
+func (s *Snapshot) ownership(a netip.Addr, eni uint16) string {
+	for _, p := range s.enis[eni].prefixes {
+		if p.Contains(a) {
+			return fmt.Sprintf("%s is in prefix %s, which is delegated to ENI %s.", a, p, s.eniNames.name(eni))
+		}
+	}
+	return fmt.Sprintf("%s is an address of ENI %s.", a, s.eniNames.name(eni))
 }
 
 // service names what rules look at: the protocol and its port or type.

@@ -36,6 +36,7 @@ func (c *checker) checkENIs() {
 		w[2], w[3] = c.weights(g.Outbound)
 		weights[g.ID] = w
 	}
+	delegated := new(delegations)
 	for i := range c.o.ENIs {
 		e := &c.o.ENIs[i]
 		owner := fmt.Sprintf("ENI %q", e.ID)
@@ -49,8 +50,10 @@ func (c *checker) checkENIs() {
 		s := &c.o.Subnets[at]
 		c.checkMAC(e, i, owner, s.VPC, macs, routers)
 		c.checkAddresses(e, i, owner, s, addresses)
+		c.checkPrefixes(e, i, owner, s, delegated)
 		c.checkMembership(e, owner, s.VPC, weights)
 	}
+	c.checkDelegatedAddresses(delegated)
 }
 
 func (c *checker) checkSettings(e *ENI, owner string) {
@@ -60,7 +63,8 @@ func (c *checker) checkSettings(e *ENI, owner string) {
 		}
 	}
 	minMTU := MinMTU
-	if slices.ContainsFunc(e.Addresses, netip.Addr.Is6) {
+	if slices.ContainsFunc(e.Addresses, netip.Addr.Is6) ||
+		slices.ContainsFunc(e.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
 		minMTU = MinMTU6
 	}
 	between("MTU", e.MTU, minMTU, MaxMTU)

@@ -124,6 +124,21 @@ func TestCompileRefuses(t *testing.T) {
 		{"last address", func(o *Objects) { o.ENIs[4].Addresses[0] = ip("2001:db8:0:1:ffff:ffff:ffff:ffff") }, `is reserved: it is the last of the subnet`},
 		{"address taken", func(o *Objects) { o.ENIs[4].Addresses[0] = ip("10.0.1.10") }, `vpc.yaml:105: ENI "web2": address 10.0.1.10 is already that of ENI "web" at vpc.yaml:101`},
 		{"address twice", func(o *Objects) { o.ENIs[4].Addresses = append(o.ENIs[4].Addresses, ip("10.0.1.20")) }, `ENI "web2": address 10.0.1.20 is already that of ENI "web2" at vpc.yaml:105`},
+		{"prefix of a wrong length", func(o *Objects) { o.ENIs[4].Prefixes = []netip.Prefix{pfx("10.0.1.32/27")} }, `vpc.yaml:105: ENI "web2": prefix 10.0.1.32/27 has 27 bits; a prefix of an ENI is a /28 of IPv4 or a /80 of IPv6`},
+		{"IPv6 prefix of a wrong length", func(o *Objects) { o.ENIs[4].Prefixes = []netip.Prefix{pfx("2001:db8:0:1:7::/96")} }, `prefix 2001:db8:0:1:7::/96 has 96 bits; a prefix of an ENI is a /28 of IPv4 or a /80 of IPv6`},
+		{"zero prefix", func(o *Objects) { o.ENIs[4].Prefixes = make([]netip.Prefix, 1) }, `ENI "web2": prefix "invalid Prefix" is not a plain IPv4 or IPv6 prefix`},
+		{"prefix outside", func(o *Objects) { o.ENIs[4].Prefixes = []netip.Prefix{pfx("10.0.2.32/28")} }, `vpc.yaml:105: ENI "web2": prefix 10.0.2.32/28 is outside the CIDRs of subnet "web"`},
+		{"prefix with the router", func(o *Objects) { o.ENIs[4].Prefixes = []netip.Prefix{pfx("10.0.1.0/28")} }, `prefix 10.0.1.0/28 holds the address 10.0.1.0, which subnet "web" reserves: it names the subnet`},
+		{"prefix with the last address", func(o *Objects) { o.ENIs[4].Prefixes = []netip.Prefix{pfx("10.0.1.240/28")} }, `holds the address 10.0.1.255, which subnet "web" reserves: it is the last of the subnet`},
+		{"prefix taken", func(o *Objects) {
+			o.ENIs[0].Prefixes = []netip.Prefix{pfx("10.0.1.32/28")}
+			o.ENIs[4].Prefixes = []netip.Prefix{pfx("10.0.1.33/28")}
+		}, `vpc.yaml:105: ENI "web2": prefix 10.0.1.32/28 is already that of ENI "web" at vpc.yaml:101`},
+		{"prefix over another's address", func(o *Objects) { o.ENIs[0].Prefixes = []netip.Prefix{pfx("10.0.1.16/28")} }, `vpc.yaml:105: ENI "web2": address 10.0.1.20 lies in a prefix that is delegated to ENI "web" at vpc.yaml:101`},
+		{"prefix over its own address", func(o *Objects) { o.ENIs[4].Prefixes = []netip.Prefix{pfx("10.0.1.16/28")} }, `vpc.yaml:105: ENI "web2": address 10.0.1.20 lies in a prefix that is delegated to ENI "web2" at vpc.yaml:105`},
+		{"IPv6 prefix and a small MTU", func(o *Objects) {
+			o.ENIs[4].Prefixes, o.ENIs[4].MTU = []netip.Prefix{pfx("2001:db8:0:1:7::/80")}, 1279
+		}, `ENI "web2": MTU 1279 is not between 1280 and 9001`},
 		{"group of another VPC at an ENI", func(o *Objects) { o.ENIs[5].SecurityGroups = []string{"sg-web"} }, `vpc.yaml:101: ENI "far" is in VPC "vpc-2" but refers to security group "sg-web" of VPC "vpc-1"`},
 		{"group twice", func(o *Objects) { o.ENIs[0].SecurityGroups = []string{"sg-web", "sg-web"} }, `ENI "web" has security group "sg-web" twice`},
 		{"too many groups", func(o *Objects) {

@@ -150,6 +150,7 @@ func eni(e *eniDoc) policy.ENI {
 		Subnet:          e.Subnet,
 		MAC:             e.MAC,
 		Addresses:       e.Addresses,
+		Prefixes:        e.Prefixes,
 		SecurityGroups:  e.SecurityGroups,
 		SourceDestCheck: e.SourceDestCheck,
 		MTU:             e.MTU,

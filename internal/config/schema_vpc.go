@@ -203,6 +203,10 @@ type eniDoc struct {
 	// Its addresses, from the subnet's blocks. The first of each family is the primary one.
 	Addresses []netip.Addr `yaml:"addresses" required:"true"`
 
+	// Prefixes delegated to it, from the subnet's blocks: /28 of IPv4 and /80 of IPv6. All addresses in
+	// them are its own; its guest decides what they are for.
+	Prefixes []netip.Prefix `yaml:"prefixes"`
+
 	// Its security groups; their rules are taken together.
 	SecurityGroups []string `yaml:"security_groups" as:"id" required:"true"`
 

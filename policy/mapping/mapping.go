@@ -39,6 +39,10 @@ func (t *Table) Insert(a netip.Addr, e Entry) {
 	t.lpm.Insert(netip.PrefixFrom(a, a.BitLen()), e)
 }
 
+// InsertPrefix adds all addresses of a prefix, which must be valid and not of
+// IPv4 in IPv6, but for those that have an entry of their own.
+func (t *Table) InsertPrefix(p netip.Prefix, e Entry) { t.lpm.Insert(p, e) }
+
 // Lookup returns where a lives; kind None where nobody has it. It does not
 // allocate.
 func (t *Table) Lookup(a netip.Addr) Entry {
@@ -46,5 +50,5 @@ func (t *Table) Lookup(a netip.Addr) Entry {
 	return e
 }
 
-// Len returns the number of addresses.
+// Len returns the number of addresses and prefixes.
 func (t *Table) Len() int { return t.lpm.Size() }
