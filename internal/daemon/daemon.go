@@ -1,13 +1,11 @@
-// Package daemon puts nitrod together: configuration, policy, DPDK's ports, the
-// engine and the control socket; it starts them in order and takes them down in
-// the reverse order, so that nothing is left behind.
+//go:build cgo
+
 package daemon
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -16,41 +14,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/control"
 	"github.com/nitrod/nitrod/internal/dpdk"
 	"github.com/nitrod/nitrod/internal/hugemem"
 	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/internal/wiring"
 	"github.com/nitrod/nitrod/pipeline"
 	"github.com/nitrod/nitrod/policy"
 )
-
-// Options say how to run, beyond the configuration file.
-type Options struct {
-	NoHuge  bool      // never use hugepages, whatever the file says
-	Demo    bool      // serve something in the namespaces, say what to try, show live counters
-	Version string    // nitrod's
-	Out     io.Writer // for Demo; a terminal is redrawn, anything else gets lines
-}
-
-// Check reads and validates a configuration file without starting anything.
-// Errors are config.Errors, or say why the file cannot be read.
-func Check(path string) (*config.Config, *policy.Snapshot, error) {
-	cpus, err := config.AllowedCPUs()
-	if err != nil {
-		return nil, nil, err
-	}
-	cfg, err := config.Load(path, cpus)
-	if err != nil {
-		return nil, nil, err
-	}
-	snap, err := policy.Compile(&cfg.Objects, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	return cfg, snap, nil
-}
 
 // daemon is a running nitrod. undo holds what takes it down, in order of
 // start.
@@ -212,45 +184,15 @@ func (d *daemon) makeEngine() error {
 		d.ios = append(d.ios, io)
 		ios = append(ios, io)
 	}
-	engine, err := pipeline.New(engineConfig(cfg), d.snap, attached, ios)
+	engineCfg := wiring.EngineConfig(cfg)
+	engineCfg.Clock = pipeline.NewMonotonicClock()
+	engine, err := pipeline.New(engineCfg, d.snap, attached, ios)
 	if err != nil {
 		return err
 	}
 	d.engine = engine
 	d.later(engine.Free)
 	return nil
-}
-
-const (
-	// emptyRounds is how long an lcore spins before it sleeps: some tens of
-	// microseconds.
-	emptyRounds = 1000
-	// ringSize is the depth of the rings between lcores.
-	ringSize = 1024
-)
-
-func engineConfig(cfg *config.Config) pipeline.Config {
-	c := pipeline.Config{
-		Burst: cfg.Host.Burst, SlowPathBudget: cfg.SlowPath.Budget, SlowPathQueue: cfg.SlowPath.Queue,
-		Flows: cfg.Tables.Flows, FlowIdle: cfg.Tables.FlowIdle, Sessions: cfg.Tables.Sessions,
-		PickupMidstream: cfg.Conntrack.TCPMidstream == config.MidstreamPickup,
-		Timeouts:        conntrack.DefaultTimeouts,
-		EmptyRounds:     emptyRounds, RingSize: ringSize, Clock: pipeline.NewMonotonicClock(),
-	}
-	if cfg.Host.Polling == config.PollingAdaptive {
-		c.Sleep = cfg.Host.IdleSleep
-	}
-	for state, idle := range map[conntrack.State]time.Duration{
-		conntrack.SynSent: cfg.Conntrack.TCPSynSent, conntrack.SynReceived: cfg.Conntrack.TCPSynReceived,
-		conntrack.FinOriginator: cfg.Conntrack.TCPClosing, conntrack.FinResponder: cfg.Conntrack.TCPClosing,
-		conntrack.LastAck: cfg.Conntrack.TCPTimeWait, conntrack.TimeWait: cfg.Conntrack.TCPTimeWait,
-		conntrack.ResetOriginator: cfg.Conntrack.TCPClosed, conntrack.ResetResponder: cfg.Conntrack.TCPClosed,
-		conntrack.ICMPQuery:     cfg.Conntrack.ICMP,
-		conntrack.OtherProtocol: cfg.Conntrack.Other,
-	} {
-		c.Timeouts[state] = int64(idle)
-	}
-	return c
 }
 
 // startLcores starts the pollers and moves everything else off their CPUs.

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package daemon
 
 import (
@@ -9,9 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/config"
 )
 
@@ -67,53 +67,6 @@ func TestTakeDown(t *testing.T) {
 	}
 	if !errors.Is(err, first) || !errors.Is(err, last) {
 		t.Errorf("the error %v lacks one", err)
-	}
-}
-
-// TestEngineConfig wants every timer of the file to reach the engine, and none
-// to be missing.
-func TestEngineConfig(t *testing.T) {
-	const text = `
-host: {polling: %, idle_sleep: 200us, burst: 16}
-tables: {flows: 2048, sessions: 4096, flow_idle: 7s}
-slow_path: {budget: 3, queue: 128}
-conntrack:
-  tcp_midstream: strict
-  tcp_syn_sent: 11s
-  tcp_syn_received: 12s
-  tcp_closing: 13s
-  tcp_time_wait: 14s
-  tcp_closed: 15s
-  icmp: 16s
-  other: 17s
-`
-	load := func(polling string) *config.Config {
-		path := filepath.Join(t.TempDir(), "nitrod.yaml")
-		if err := os.WriteFile(path, []byte(strings.Replace(text, "%", polling, 1)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cfg, _, err := Check(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return cfg
-	}
-	c := engineConfig(load("adaptive"))
-	if c.Burst != 16 || c.Flows != 2048 || c.Sessions != 4096 || c.FlowIdle != 7*time.Second || c.SlowPathBudget != 3 ||
-		c.SlowPathQueue != 128 || c.PickupMidstream || c.Sleep != 200*time.Microsecond || c.Clock == nil {
-		t.Errorf("%+v", c)
-	}
-	for state, seconds := range map[conntrack.State]int64{
-		conntrack.SynSent: 11, conntrack.SynReceived: 12, conntrack.FinOriginator: 13, conntrack.FinResponder: 13,
-		conntrack.LastAck: 14, conntrack.TimeWait: 14, conntrack.ResetOriginator: 15, conntrack.ResetResponder: 15,
-		conntrack.ICMPQuery: 16, conntrack.OtherProtocol: 17,
-	} {
-		if got := time.Duration(c.Timeouts[state]); got != time.Duration(seconds)*time.Second {
-			t.Errorf("%v times out after %v, want %d s", state, got, seconds)
-		}
-	}
-	if busy := engineConfig(load("busy")); busy.Sleep != 0 {
-		t.Errorf("with busy polling an lcore sleeps for %v", busy.Sleep)
 	}
 }
 

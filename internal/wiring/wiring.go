@@ -1,0 +1,46 @@
+// Package wiring makes the settings of a pipeline.Engine from a configuration
+// file. It is what the daemon, which polls devices, and scenarios, which need
+// none, have in common.
+package wiring
+
+import (
+	"time"
+
+	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/internal/config"
+	"github.com/nitrod/nitrod/pipeline"
+)
+
+const (
+	// emptyRounds is how long an lcore spins before it sleeps: some tens of
+	// microseconds.
+	emptyRounds = 1000
+	// ringSize is the depth of the rings between lcores.
+	ringSize = 1024
+)
+
+// EngineConfig returns the settings of an engine as a configuration file says
+// them, without a clock.
+func EngineConfig(cfg *config.Config) pipeline.Config {
+	c := pipeline.Config{
+		Burst: cfg.Host.Burst, SlowPathBudget: cfg.SlowPath.Budget, SlowPathQueue: cfg.SlowPath.Queue,
+		Flows: cfg.Tables.Flows, FlowIdle: cfg.Tables.FlowIdle, Sessions: cfg.Tables.Sessions,
+		PickupMidstream: cfg.Conntrack.TCPMidstream == config.MidstreamPickup,
+		Timeouts:        conntrack.DefaultTimeouts,
+		EmptyRounds:     emptyRounds, RingSize: ringSize, Clock: pipeline.NewMonotonicClock(),
+	}
+	if cfg.Host.Polling == config.PollingAdaptive {
+		c.Sleep = cfg.Host.IdleSleep
+	}
+	for state, idle := range map[conntrack.State]time.Duration{
+		conntrack.SynSent: cfg.Conntrack.TCPSynSent, conntrack.SynReceived: cfg.Conntrack.TCPSynReceived,
+		conntrack.FinOriginator: cfg.Conntrack.TCPClosing, conntrack.FinResponder: cfg.Conntrack.TCPClosing,
+		conntrack.LastAck: cfg.Conntrack.TCPTimeWait, conntrack.TimeWait: cfg.Conntrack.TCPTimeWait,
+		conntrack.ResetOriginator: cfg.Conntrack.TCPClosed, conntrack.ResetResponder: cfg.Conntrack.TCPClosed,
+		conntrack.ICMPQuery:     cfg.Conntrack.ICMP,
+		conntrack.OtherProtocol: cfg.Conntrack.Other,
+	} {
+		c.Timeouts[state] = int64(idle)
+	}
+	return c
+}
