@@ -33,6 +33,7 @@ func Compile(o *Objects, prev *Snapshot) (*Snapshot, error) {
 	c.routeTables()
 	c.networkACLs()
 	c.subnets()
+	c.prefixLists()
 	c.securityGroups()
 	c.instances()
 	c.interfaces()
@@ -55,6 +56,8 @@ type compiler struct {
 	aclPrint   []fingerprint
 	groupPrint []fingerprint // rules alone
 	in, out    [][]secgroup.Rule
+	lists      [][]netip.Prefix // parallel to o.PrefixLists, in canonical form
+	listPrint  listPrints
 }
 
 // impliedMain is the name of the main route table of a VPC for which none is
@@ -226,6 +229,17 @@ func (c *compiler) subnets() {
 	}
 }
 
+// prefixLists brings the lists into canonical form once, since thousands of
+// rules may name one.
+func (c *compiler) prefixLists() {
+	c.lists = make([][]netip.Prefix, len(c.o.PrefixLists))
+	c.listPrint = make(listPrints, len(c.lists))
+	for i := range c.lists {
+		c.lists[i] = masked(c.o.PrefixLists[i].Prefixes)
+		c.listPrint.add(c.lists[i])
+	}
+}
+
 func (c *compiler) securityGroups() {
 	n := len(c.s.groupNames.names)
 	c.s.groups = make([]groupInfo, n)
@@ -238,15 +252,16 @@ func (c *compiler) securityGroups() {
 		c.in[at], info.in = c.groupRules(g, at, true, g.Inbound)
 		c.out[at], info.out = c.groupRules(g, at, false, g.Outbound)
 		var e encoder
-		e.groupRules(c.in[at])
-		e.groupRules(c.out[at])
+		e.groupRules(c.in[at], c.listPrint)
+		e.groupRules(c.out[at], c.listPrint)
 		c.groupPrint[at] = e.sum()
 	}
 }
 
-// groupRules compiles one direction of a group and names its rules.
+// groupRules compiles one direction of a group and lists the ids of its rules.
 func (c *compiler) groupRules(g *SecurityGroup, at uint16, inbound bool, rules []SGRule) ([]secgroup.Rule, []string) {
-	out, names := make([]secgroup.Rule, len(rules)), make([]string, len(rules))
+	out, ids := make([]secgroup.Rule, len(rules)), make([]string, len(rules))
+	cidrs := make([]netip.Prefix, len(rules))
 	for i := range rules {
 		r := &rules[i]
 		m := r.canonical()
@@ -255,13 +270,14 @@ func (c *compiler) groupRules(g *SecurityGroup, at uint16, inbound bool, rules [
 		case r.Group != "":
 			out[i].HasGroup, out[i].Group = true, c.s.groupNames.at[r.Group]
 		case r.PrefixList != "":
-			out[i].Prefixes = masked(c.o.PrefixLists[c.checker.lists.at[r.PrefixList]].Prefixes)
+			out[i].Prefixes = c.lists[c.checker.lists.at[r.PrefixList]]
 		default:
-			out[i].Prefixes = []netip.Prefix{r.CIDR.Masked()}
+			cidrs[i] = r.CIDR.Masked()
+			out[i].Prefixes = cidrs[i : i+1 : i+1]
 		}
-		names[i] = ruleName(g.ID, inbound, i, r.ID)
+		ids[i] = r.ID
 	}
-	return out, names
+	return out, ids
 }
 
 func (c *compiler) instances() {

@@ -68,7 +68,21 @@ func printACL(a *NetworkACL) fingerprint {
 	return e.sum()
 }
 
-func (e *encoder) groupRules(rules []secgroup.Rule) {
+// listPrints are the fingerprints of prefix lists by the place of their first
+// prefix, so that each is made once and not for every rule that names the list.
+type listPrints map[*netip.Prefix]fingerprint
+
+// add makes the fingerprint of a list. One of a single prefix has none: it is
+// the same as a CIDR.
+func (l listPrints) add(ps []netip.Prefix) {
+	if len(ps) > 1 {
+		var e encoder
+		e.prefixes(ps)
+		l[&ps[0]] = e.sum()
+	}
+}
+
+func (e *encoder) groupRules(rules []secgroup.Rule, lists listPrints) {
 	e.num(len(rules))
 	for i := range rules {
 		r := &rules[i]
@@ -76,7 +90,12 @@ func (e *encoder) groupRules(rules []secgroup.Rule) {
 		e.num(r.Protocol)
 		e.num(r.From)
 		e.num(r.To)
-		e.prefixes(r.Prefixes)
+		if len(r.Prefixes) > 1 {
+			e.num(len(r.Prefixes))
+			e.print(lists[&r.Prefixes[0]])
+		} else {
+			e.prefixes(r.Prefixes)
+		}
 		if r.HasGroup {
 			e.num(int(r.Group))
 		} else {

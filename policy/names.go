@@ -176,12 +176,13 @@ func (s *Snapshot) SecurityGroupRule(ref secgroup.Ref) (group, rule string) {
 	if int(ref.Group()) >= len(s.groups) {
 		return "", ""
 	}
-	names := s.groups[ref.Group()].out
+	ids := s.groups[ref.Group()].out
 	if ref.Inbound() {
-		names = s.groups[ref.Group()].in
+		ids = s.groups[ref.Group()].in
 	}
-	if i := ref.Index(); i >= 0 && i < len(names) {
-		return s.groupNames.name(ref.Group()), names[i]
+	if i := ref.Index(); i >= 0 && i < len(ids) {
+		group = s.groupNames.name(ref.Group())
+		return group, ruleName(group, ref.Inbound(), i, ids[i])
 	}
 	return "", ""
 }

@@ -72,7 +72,7 @@ type eniPolicy struct {
 	rules     *secgroup.Set
 }
 
-type groupInfo struct{ in, out []string } // names of the rules
+type groupInfo struct{ in, out []string } // ids of the rules; "" where none is written
 
 // macEntry finds an ENI by subnet and MAC.
 type macEntry struct {

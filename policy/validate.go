@@ -102,8 +102,9 @@ func (c *checker) errorf(pos Pos, format string, args ...any) {
 // throughout.
 const maxSuggestions = 100
 
-// ref resolves a reference of owner to an object of kind x.
-func (c *checker) ref(pos Pos, owner string, x *index, id string) (int, bool) {
+// ref resolves a reference of owner to an object of kind x. An owner is what
+// error messages call it: a string, or a fmt.Stringer where there are many.
+func (c *checker) ref(pos Pos, owner any, x *index, id string) (int, bool) {
 	if i, ok := x.at[id]; ok {
 		return i, true
 	}
@@ -123,7 +124,7 @@ func (c *checker) ref(pos Pos, owner string, x *index, id string) (int, bool) {
 
 // sameVPC resolves a reference to an object that must be in the VPC of its
 // owner.
-func (c *checker) sameVPC(pos Pos, owner, vpc string, x *index, id string, vpcOf func(int) string) (int, bool) {
+func (c *checker) sameVPC(pos Pos, owner any, vpc string, x *index, id string, vpcOf func(int) string) (int, bool) {
 	i, ok := c.ref(pos, owner, x, id)
 	if ok && vpcOf(i) != vpc {
 		c.errorf(pos, "%s is in VPC %q but refers to %s %q of VPC %q", owner, vpc, x.kind, id, vpcOf(i))
@@ -134,7 +135,7 @@ func (c *checker) sameVPC(pos Pos, owner, vpc string, x *index, id string, vpcOf
 
 // prefix reports whether p is a usable prefix, with an error if not. Host bits
 // are allowed: AWS canonicalises CIDRs, and so does Compile.
-func (c *checker) prefix(pos Pos, owner string, p netip.Prefix) bool {
+func (c *checker) prefix(pos Pos, owner any, p netip.Prefix) bool {
 	switch {
 	case !p.IsValid():
 		c.errorf(pos, "%s has a CIDR that is missing or not valid", owner)

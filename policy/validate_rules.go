@@ -3,10 +3,11 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // match checks what a rule asks of protocol and ports.
-func (c *checker) match(pos Pos, owner string, m *Match) {
+func (c *checker) match(pos Pos, owner any, m *Match) {
 	switch {
 	case m.Protocol < ProtoAll || m.Protocol > 255:
 		c.errorf(pos, "%s: protocol %d is neither -1 nor between 0 and 255", owner, m.Protocol)
@@ -79,24 +80,48 @@ func (c *checker) checkGroups() {
 	for i := range c.o.SecurityGroups {
 		g := &c.o.SecurityGroups[i]
 		c.ref(g.Pos, fmt.Sprintf("security group %q", g.ID), &c.vpcs, g.VPC)
-		names := make(map[string]Pos)
+		var names map[string]Pos
+		if named := func(r SGRule) bool { return r.ID != "" }; slices.ContainsFunc(g.Inbound, named) || slices.ContainsFunc(g.Outbound, named) {
+			names = make(map[string]Pos) // names that Compile gives differ from each other
+		}
 		c.checkGroupRules(g, true, g.Inbound, names)
 		c.checkGroupRules(g, false, g.Outbound, names)
 	}
 }
 
+// groupRule is the owner of errors about a rule of a group. A file has rules by
+// the ten thousands, so that no text is made where nothing is wrong.
+type groupRule struct {
+	group   *SecurityGroup
+	inbound bool
+	i       int
+	id      string
+}
+
+func (r *groupRule) name() string { return ruleName(r.group.ID, r.inbound, r.i, r.id) }
+
+// String returns the rule as error messages name it.
+func (r *groupRule) String() string {
+	return fmt.Sprintf("security group %q, rule %q", r.group.ID, r.name())
+}
+
+// checkGroupRules checks one direction of a group. names holds the names of its
+// rules so far; nil if they cannot collide.
 func (c *checker) checkGroupRules(g *SecurityGroup, inbound bool, rules []SGRule, names map[string]Pos) {
 	if len(rules) > MaxRulesPerGroup {
 		c.errorf(g.Pos, "security group %q has %d rules in one direction; at most %d are allowed", g.ID, len(rules), MaxRulesPerGroup)
 	}
+	owner := &groupRule{group: g, inbound: inbound}
 	for i := range rules {
 		r := &rules[i]
-		name := ruleName(g.ID, inbound, i, r.ID)
-		owner := fmt.Sprintf("security group %q, rule %q", g.ID, name)
-		if first, taken := names[name]; taken {
-			c.errorf(r.Pos, "%s: the id is already taken%s", owner, where(first))
+		owner.i, owner.id = i, r.ID
+		if names != nil {
+			name := owner.name()
+			if first, taken := names[name]; taken {
+				c.errorf(r.Pos, "%s: the id is already taken%s", owner, where(first))
+			}
+			names[name] = r.Pos
 		}
-		names[name] = r.Pos
 		if r.ID != "" {
 			if why := badID(r.ID); why != "" {
 				c.errorf(r.Pos, "security group %q: a rule's id %s", g.ID, why)
@@ -107,7 +132,7 @@ func (c *checker) checkGroupRules(g *SecurityGroup, inbound bool, rules []SGRule
 	}
 }
 
-func (c *checker) checkPeer(r *SGRule, owner, vpc string) {
+func (c *checker) checkPeer(r *SGRule, owner *groupRule, vpc string) {
 	byCIDR, byGroup, byList := r.CIDR != netip.Prefix{}, r.Group != "", r.PrefixList != ""
 	n := 0
 	for _, is := range []bool{byCIDR, byGroup, byList} {
