@@ -114,5 +114,6 @@ func sizeOf(t testing.TB, o *policy.Objects) uint64 {
 	s := mustCompile(t, o, nil)
 	collect(&after)
 	runtime.KeepAlive(s)
+	runtime.KeepAlive(o)
 	return after.HeapAlloc - before.HeapAlloc
 }
