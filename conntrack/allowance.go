@@ -3,8 +3,8 @@ package conntrack
 import "sync/atomic"
 
 // Allowances counts the tracked connections of every instance against its
-// allowance (docs/semantics.md, connection tracking). A connection counts once
-// for each end that is an instance of this host.
+// allowance (docs/semantics.md S1.6). A connection counts once for each half
+// that is tracked.
 //
 // Thread-safety: any lcore may take and give back; limits may be changed at any
 // time. These are the only counters that lcores share, and they are touched
@@ -41,19 +41,42 @@ func (a *Allowances) Available(instance uint16) (int64, bool) {
 	return max(0, limit-i.used.Load()), limit != 0
 }
 
-// Allows reports whether a connection between two instances would be within
-// the allowances of both.
-func (a *Allowances) Allows(from, to uint16) bool {
+// Allows reports whether a connection between two instances, tracked at one of
+// them or at both, would be within the allowances.
+func (a *Allowances) Allows(instances [2]uint16, tracked [2]bool) bool {
 	need := int64(1)
-	if from == to {
+	if instances[0] == instances[1] && tracked[0] && tracked[1] {
 		need = 2
 	}
-	for _, i := range [2]uint16{from, to} {
-		if left, limited := a.Available(i); limited && left < need {
+	for end, i := range instances {
+		if left, limited := a.Available(i); tracked[end] && limited && left < need {
 			return false
 		}
 	}
 	return true
+}
+
+// takeBoth counts one connection for the instance of each tracked half, if the
+// allowances have room for all.
+func (a *Allowances) takeBoth(instances [2]uint16, tracked [2]bool) bool {
+	if tracked[0] && !a.take(instances[0]) {
+		return false
+	}
+	if tracked[1] && !a.take(instances[1]) {
+		if tracked[0] {
+			a.giveBack(instances[0])
+		}
+		return false
+	}
+	return true
+}
+
+func (a *Allowances) giveBoth(instances [2]uint16, tracked [2]bool) {
+	for end, i := range instances {
+		if tracked[end] {
+			a.giveBack(i)
+		}
+	}
 }
 
 // take counts one connection for the instance, if its allowance has room.

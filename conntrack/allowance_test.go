@@ -47,8 +47,11 @@ func TestAllowanceTwin(t *testing.T) {
 						if i == j { // both ends count
 							want = limit[i] == 0 || used[i]+2 <= limit[i]
 						}
-						if got := a.Allows(i, j); got != want {
+						if got := a.Allows([2]uint16{i, j}, [2]bool{true, true}); got != want {
 							t.Fatalf("Allows(%d, %d) = %v with %v used of %v", i, j, got, used, limit)
+						}
+						if got := a.Allows([2]uint16{i, j}, [2]bool{true, false}); got != room(i) {
+							t.Fatalf("Allows(%d, untracked %d) = %v with %v used of %v", i, j, got, used, limit)
 						}
 					}
 				}
@@ -112,7 +115,7 @@ func TestTablesShareAllowances(t *testing.T) {
 			var ids []uint32
 			for n := range uint64(4000) {
 				s := numbered(n<<8 | uint64(w))
-				s.OriginatorInstance, s.ResponderInstance = 1, 2
+				s.Instances, s.Tracked = [2]uint16{1, 2}, [2]bool{true, true}
 				id, result := tab.Create(&s)
 				switch {
 				case result == Created:

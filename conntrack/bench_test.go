@@ -22,20 +22,21 @@ func TestNoAllocation(t *testing.T) {
 	var copied Session
 	for name, f := range map[string]func(){
 		"Find":              func() { tab.Find(known.Hash, &known.Key, known.VPC, known.Now) },
+		"FindAt":            func() { tab.FindAt(known.Hash, &reply, known.VPC, known.Key.ENI(), known.Now) },
 		"Find a reply":      func() { tab.Find(known.Hash, &reply, known.VPC, known.Now) },
 		"Find nothing":      func() { tab.Find(fresh.Hash, &fresh.Key, fresh.VPC, fresh.Now) },
 		"Count":             func() { tab.At(id).Count(1, 60, 8) },
-		"Enter":             func() { tab.At(id).Enter(Established, 1000) },
+		"Enter":             func() { tab.At(id).Enter(Established, 1000*second) },
 		"Expire":            func() { tab.Expire(0, 64) },
 		"Read":              func() { tab.Read(id, &copied) },
-		"Lookup":            func() { tab.Lookup(known.Hash, &known.Key, known.VPC, known.Now, &copied) },
+		"Lookup":            func() { tab.Lookup(known.Hash, &known.Key, known.VPC, &copied) },
 		"Create and Remove": func() { id, _ := tab.Create(&fresh); tab.Remove(id) },
 		"NextTCP":           func() { NextTCP(Established, 0, ACK) },
 		"Create and Expire": func() {
 			s := fresh
-			s.Now, s.TimeoutNanosec = -10, 1
+			s.Now, s.TimeoutNanosec = 0, 1
 			tab.Create(&s)
-			tab.Expire(0, 1000)
+			tab.Expire(second, 1000)
 		},
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
@@ -49,7 +50,7 @@ func TestNoAllocation(t *testing.T) {
 
 // benchSession is a session as a benchmark creates it: cheaper than numbered.
 func benchSession(n uint64) New {
-	s := New{Hash: mix(n), Responder: 2, VPC: 1, OriginatorInstance: 1, ResponderInstance: 2, State: UDPSingle, TimeoutNanosec: 1 << 60}
+	s := New{Hash: mix(n), Responder: 2, VPC: 1, Instances: [2]uint16{1, 2}, Tracked: [2]bool{true, true}, State: UDPSingle, TimeoutNanosec: 600 * second}
 	s.Key.Src.Lo, s.Key.Dst.Lo, s.Key.Tail = n, ^n, 0x0001_0002_0001_1104
 	return s
 }

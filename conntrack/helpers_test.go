@@ -36,10 +36,12 @@ func numbered(n uint64) New {
 			Tail: hash.Tail(uint16(n), uint16(n>>16), uint16(n+5), protoTCP, hash.KeyIPv6),
 		},
 		Hash:      mix(n),
-		Responder: uint16(mix(n + 6)), VPC: uint16(mix(n + 7)), Shard: uint16(mix(n + 8)),
-		OriginatorInstance: uint16(mix(n + 9)), ResponderInstance: uint16(mix(n + 10)),
-		State: State(n%uint64(NumStates-1)) + 1,
-		Now:   int64(n), TimeoutNanosec: int64(n) + 1000,
+		Responder: uint16(mix(n + 6)), VPC: uint16(mix(n + 7)),
+		Groups:    [2]uint16{uint16(mix(n + 8)), uint16(mix(n + 11))},
+		Instances: [2]uint16{uint16(mix(n + 9)), uint16(mix(n + 10))},
+		Tracked:   [2]bool{n%3 != 0, n%3 != 1},
+		State:     State(n%uint64(NumStates-1)) + 1,
+		Now:       int64(n) * second, TimeoutNanosec: (int64(n) + 1000) * millisecond,
 	}
 }
 

@@ -16,10 +16,10 @@ func TestSessionLayout(t *testing.T) {
 		start, end uintptr
 	}{
 		{"head", unsafe.Offsetof(s.head), unsafe.Sizeof(s.head)},
-		{"last", unsafe.Offsetof(s.last), unsafe.Sizeof(s.last)},
-		{"timeout", unsafe.Offsetof(s.timeout), unsafe.Sizeof(s.timeout)},
+		{"clock", unsafe.Offsetof(s.clock), unsafe.Sizeof(s.clock)},
 		{"packets", unsafe.Offsetof(s.packets), unsafe.Sizeof(s.packets)},
 		{"bytes", unsafe.Offsetof(s.bytes), unsafe.Sizeof(s.bytes)},
+		{"seq", unsafe.Offsetof(s.seq), unsafe.Sizeof(s.seq)},
 	} {
 		if f.start+f.end > 64 {
 			t.Errorf("%s ends at byte %d, beyond the first line", f.name, f.start+f.end)

@@ -10,13 +10,14 @@ import (
 // whole reports whether all that a session's record says comes from one number:
 // that of its creation time.
 func whole(s *Session) bool {
-	n := numbered(uint64(s.Created()))
+	n := numbered(uint64(s.Created() / second))
 	originator, responder := s.Instances()
-	return *s.Key() == n.Key && s.hash == n.Hash && s.Responder() == n.Responder && s.VPC() == n.VPC && s.Shard() == n.Shard &&
-		originator == n.OriginatorInstance && responder == n.ResponderInstance &&
+	return *s.Key() == n.Key && s.place == n.Hash&hashMask && s.Responder() == n.Responder && s.VPC() == n.VPC &&
+		originator == n.Instances[0] && responder == n.Instances[1] && s.Group(0) == n.Groups[0] && s.Group(1) == n.Groups[1] &&
+		s.Tracked(0) == n.Tracked[0] && s.Tracked(1) == n.Tracked[1] &&
 		s.State() == n.State && s.Timeout() == n.TimeoutNanosec &&
 		// Time and counters may be younger than the rest, but not another session's.
-		s.Last()-s.Created() <= 1 && s.Packets(0) <= 1 && s.Bytes(0) <= 60 && s.Packets(1) == 0 && s.Live()
+		s.Last(n.Now)-s.Created() <= millisecond && s.Packets(0) <= 1 && s.Bytes(0) <= 60 && s.Packets(1) == 0 && s.Live()
 }
 
 // A writer puts two sessions in the same record by turns while another
@@ -31,14 +32,14 @@ func TestReadersSeeWholeSessions(t *testing.T) {
 	}{
 		{"Read", func(s *Session) bool { return tab.Read(0, s) }},
 		{"Lookup", func(s *Session) bool {
-			id, dir := tab.Lookup(two[0].Hash, &two[0].Key, two[0].VPC, 1, s)
+			id, dir := tab.Lookup(two[0].Hash, &two[0].Key, two[0].VPC, s)
 			if id != NoSession && (dir != 0 || *s.Key() != two[0].Key) {
 				t.Errorf("direction %d of %+v", dir, s)
 			}
 			return id != NoSession
 		}},
 		{"Lookup of a reply", func(s *Session) bool {
-			id, dir := tab.Lookup(two[0].Hash, &reply, two[0].VPC, 1, s)
+			id, dir := tab.Lookup(two[0].Hash, &reply, two[0].VPC, s)
 			if id != NoSession && (dir != 1 || *s.Key() != two[0].Key) {
 				t.Errorf("direction %d of %+v", dir, s)
 			}
@@ -57,7 +58,7 @@ func TestReadersSeeWholeSessions(t *testing.T) {
 							return
 						}
 						if n%2 == 0 {
-							tab.At(id).Count(0, 60, two[i].Now+1)
+							tab.At(id).Count(0, 60, two[i].Now+millisecond)
 						}
 						if n%1024 == i {
 							runtime.Gosched() // where there is one processor only
@@ -95,8 +96,8 @@ func TestReadOfNothing(t *testing.T) {
 	if !tab.Read(id, &s) || !whole(&s) {
 		t.Errorf("Read gave %+v", s)
 	}
-	if got, dir := tab.Lookup(n.Hash, &n.Key, n.VPC, n.Now+n.TimeoutNanosec+1, &s); got != NoSession || dir != -1 {
-		t.Error("Lookup gave an expired session")
+	if got, dir := tab.Lookup(n.Hash, &n.Key, n.VPC, &s); got != id || dir != 0 || !s.Expired(n.Now+n.TimeoutNanosec+millisecond) || s.Expired(n.Now+n.TimeoutNanosec) {
+		t.Error("Lookup did not give the session, or it expires at another time")
 	}
 	if tab.Len() != 1 {
 		t.Error("Lookup removed a session; only the owner may")

@@ -11,7 +11,6 @@ import (
 
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/hugemem"
-	"github.com/nitrod/nitrod/internal/relaxed"
 	"github.com/nitrod/nitrod/internal/sigindex"
 )
 
@@ -109,6 +108,21 @@ func (t *Table) Find(h uint64, k *hash.FlowKey, vpc uint16, now int64) (id uint3
 	return NoSession, 0
 }
 
+// FindAt returns a session that speaks for ENI eni as the receiver of a packet
+// with the given key, whoever sends it, and the packet's direction in it; or
+// NoSession. It is for packets that come back another way than they went: the
+// ENI that they reach tracks the flow, the one that sends them does not.
+func (t *Table) FindAt(h uint64, k *hash.FlowKey, vpc, eni uint16, now int64) (id uint32, dir int) {
+	cur := t.index.Each(h)
+	for id = cur.Next(); id != sigindex.None; id = cur.Next() {
+		s := &t.sessions[id]
+		if dir = s.dirTo(k, vpc, eni); dir >= 0 && s.Tracked(1-dir) && !s.Expired(now) {
+			return id, dir
+		}
+	}
+	return NoSession, 0
+}
+
 // Result says how Create went.
 type Result uint8
 
@@ -124,9 +138,10 @@ type New struct {
 	Key                 hash.FlowKey // of the first packet
 	Hash                uint64
 	Responder           uint16 // ENI
-	VPC, Shard          uint16
-	OriginatorInstance  uint16
-	ResponderInstance   uint16
+	VPC                 uint16
+	Instances           [2]uint16 // of originator and responder
+	Tracked             [2]bool   // at the originator's and the responder's ENI; one of them at least
+	Groups              [2]uint16 // that admitted the packet there, where tracked
 	State               State
 	Now, TimeoutNanosec int64
 }
@@ -136,11 +151,7 @@ func (t *Table) Create(n *New) (uint32, Result) {
 	if len(t.free) == 0 && int(t.high.Load()) == len(t.sessions) {
 		return NoSession, TableFull
 	}
-	if !t.allowances.take(n.OriginatorInstance) {
-		return NoSession, AllowanceExceeded
-	}
-	if !t.allowances.take(n.ResponderInstance) {
-		t.allowances.giveBack(n.OriginatorInstance)
+	if !t.allowances.takeBoth(n.Instances, n.Tracked) {
 		return NoSession, AllowanceExceeded
 	}
 	var id uint32
@@ -151,8 +162,7 @@ func (t *Table) Create(n *New) (uint32, Result) {
 		id = t.free[len(t.free)-1]
 	}
 	if !t.index.Insert(n.Hash, id) {
-		t.allowances.giveBack(n.OriginatorInstance)
-		t.allowances.giveBack(n.ResponderInstance)
+		t.allowances.giveBoth(n.Instances, n.Tracked)
 		return NoSession, TableFull
 	}
 	if fresh {
@@ -161,23 +171,8 @@ func (t *Table) Create(n *New) (uint32, Result) {
 		t.free = t.free[:len(t.free)-1]
 	}
 	s := &t.sessions[id]
-	relaxed.StoreInt64(&s.last, n.Now)
-	relaxed.StoreInt64(&s.timeout, n.TimeoutNanosec)
-	for d := range s.packets {
-		relaxed.Store64(&s.packets[d], 0)
-		relaxed.Store64(&s.bytes[d], 0)
-	}
-	relaxed.Store64(&s.hash, n.Hash)
-	relaxed.Store64(&s.key.Src.Hi, n.Key.Src.Hi)
-	relaxed.Store64(&s.key.Src.Lo, n.Key.Src.Lo)
-	relaxed.Store64(&s.key.Dst.Hi, n.Key.Dst.Hi)
-	relaxed.Store64(&s.key.Dst.Lo, n.Key.Dst.Lo)
-	relaxed.Store64(&s.key.Tail, n.Key.Tail)
-	relaxed.Store64(&s.where, uint64(n.Responder)<<48|uint64(n.VPC)<<32|uint64(n.Shard)<<16)
-	relaxed.StoreInt64(&s.created, n.Now)
-	relaxed.Store64(&s.owners, uint64(n.OriginatorInstance)<<48|uint64(n.ResponderInstance)<<32)
-	// The odd incarnation publishes the record; it is stored last.
-	atomic.StoreUint64(&s.head, uint64(s.Incarnation()+1)<<32|uint64(n.State)<<24)
+	s.put(n)
+	s.publish(n)
 	t.live.Add(1)
 	return id, Created
 }
@@ -185,10 +180,10 @@ func (t *Table) Create(n *New) (uint32, Result) {
 // Remove ends a live session.
 func (t *Table) Remove(id uint32) {
 	s := &t.sessions[id]
+	originator, responder := s.Instances()
+	t.allowances.giveBoth([2]uint16{originator, responder}, [2]bool{s.Tracked(0), s.Tracked(1)})
 	atomic.StoreUint64(&s.head, uint64(s.Incarnation()+1)<<32)
-	t.index.Remove(s.hash, id)
-	t.allowances.giveBack(uint16(s.owners >> 48))
-	t.allowances.giveBack(uint16(s.owners >> 32))
+	t.index.Remove(s.place&hashMask, id)
 	t.free = append(t.free, id) // within its capacity: one slot per session
 	t.live.Add(^uint32(0))
 }
@@ -228,17 +223,29 @@ func (t *Table) Read(id uint32, s *Session) bool {
 }
 
 // Lookup is Find for another goroutine than the owner's: it copies the session
-// and returns the packet's direction in it, or -1.
-func (t *Table) Lookup(h uint64, k *hash.FlowKey, vpc uint16, now int64, s *Session) (id uint32, dir int) {
+// and returns the packet's direction in it, or -1. It gives an expired session
+// too, as long as the owner has not met it.
+func (t *Table) Lookup(h uint64, k *hash.FlowKey, vpc uint16, s *Session) (id uint32, dir int) {
 	cur := t.index.Each(h)
 	for id = cur.Next(); id != sigindex.None; id = cur.Next() {
 		if int(id) >= len(t.sessions) || !t.Read(id, s) {
 			continue
 		}
 		if dir = s.dirOf(k, vpc); dir >= 0 {
-			if s.Expired(now) {
-				return NoSession, -1
-			}
+			return id, dir
+		}
+	}
+	return NoSession, -1
+}
+
+// LookupAt is FindAt for another goroutine than the owner's; -1 for none.
+func (t *Table) LookupAt(h uint64, k *hash.FlowKey, vpc, eni uint16, now int64, s *Session) (id uint32, dir int) {
+	cur := t.index.Each(h)
+	for id = cur.Next(); id != sigindex.None; id = cur.Next() {
+		if int(id) >= len(t.sessions) || !t.Read(id, s) {
+			continue
+		}
+		if dir = s.dirTo(k, vpc, eni); dir >= 0 && s.Tracked(1-dir) && !s.Expired(now) {
 			return id, dir
 		}
 	}

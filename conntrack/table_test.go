@@ -13,7 +13,7 @@ func TestFullBuckets(t *testing.T) {
 	var ids []uint32
 	for n := uint64(0); ; n++ {
 		s := numbered(n)
-		s.Hash, s.OriginatorInstance, s.ResponderInstance = 0x1234_0000_0000_0001, 1, 2
+		s.Hash, s.Instances, s.Tracked = 0x1234_0000_0000_0001, [2]uint16{1, 2}, [2]bool{true, true}
 		id, result := tab.Create(&s)
 		if result == TableFull {
 			break
@@ -77,19 +77,19 @@ func TestExpireInSlices(t *testing.T) {
 		tab := newTable(t, capacity)
 		for n := range uint64(capacity) {
 			s := numbered(n)
-			s.Now, s.TimeoutNanosec = 0, int64(n%2)*100
+			s.Now, s.TimeoutNanosec = 0, int64(n%2)*100*millisecond
 			if _, result := tab.Create(&s); result != Created {
 				t.Fatal(result)
 			}
 		}
 		ended := 0
 		for looked := 0; looked < capacity; looked += slice {
-			ended += tab.Expire(100, slice)
+			ended += tab.Expire(100*millisecond, slice)
 		}
 		if ended != capacity/2 || tab.Len() != capacity/2 {
 			t.Errorf("slices of %d ended %d and left %d, want %d each", slice, ended, tab.Len(), capacity/2)
 		}
-		if tab.Expire(101, capacity) != capacity/2 || tab.Expire(1<<62, capacity) != 0 {
+		if tab.Expire(101*millisecond, capacity) != capacity/2 || tab.Expire(1000*second, capacity) != 0 {
 			t.Errorf("slices of %d: the second turn did not end the rest, once", slice)
 		}
 	}

@@ -49,7 +49,9 @@ type twinSession struct {
 	bytes       [2]uint64
 }
 
-func (s *twinSession) expired(now int64) bool { return now > s.last+s.timeout }
+func (s *twinSession) expired(now int64) bool {
+	return now/millisecond > (s.last+s.timeout)/millisecond
+}
 
 // twin is a Table as a list.
 type twin struct {
@@ -82,17 +84,20 @@ func (w *twin) remove(s *twinSession) {
 
 func (w *twin) used(instance uint16) (n int64) {
 	for _, s := range w.live {
-		if s.new.OriginatorInstance == instance {
-			n++
-		}
-		if s.new.ResponderInstance == instance {
-			n++
+		for end, i := range s.new.Instances {
+			if i == instance && s.new.Tracked[end] {
+				n++
+			}
 		}
 	}
 	return n
 }
 
 const twinInstances = 3
+
+func drawTimeout(t *rapid.T) int64 {
+	return rapid.SampledFrom([]int64{0, 10, 100}).Draw(t, "timeout") * millisecond
+}
 
 func drawTuple(t *rapid.T) tuple {
 	addr := rapid.Uint64Range(1, 3)
@@ -110,10 +115,14 @@ func drawTuple(t *rapid.T) tuple {
 func (w *twin) check(t *rapid.T, tab *Table, p tuple) (*twinSession, int) {
 	k := p.key(rapid.Bool().Draw(t, "routed"))
 	var copied Session
-	readID, readDir := tab.Lookup(p.poorHash(), &k, p.vpc, w.now, &copied)
+	readID, readDir := tab.Lookup(p.poorHash(), &k, p.vpc, &copied)
 	id, dir := tab.Find(p.poorHash(), &k, p.vpc, w.now)
 	s, wantDir := w.find(p)
 	if s != nil && s.expired(w.now) {
+		if readID != s.id || !copied.Expired(w.now) {
+			t.Fatalf("Lookup = %d, want the expired session %d", readID, s.id)
+		}
+		readID, readDir = NoSession, -1
 		w.remove(s)
 		s = nil
 	}
@@ -145,12 +154,13 @@ func (w *twin) create(t *rapid.T, tab *Table) {
 	instance := rapid.Uint16Range(0, twinInstances-1)
 	n := New{
 		Key: first.key(rapid.Bool().Draw(t, "routed")), Hash: first.poorHash(), Responder: responder, VPC: first.vpc,
-		Shard:              rapid.Uint16().Draw(t, "shard"),
-		OriginatorInstance: instance.Draw(t, "originator's"), ResponderInstance: instance.Draw(t, "responder's"),
-		State: State(rapid.Uint8Range(1, uint8(NumStates-1)).Draw(t, "state")),
-		Now:   w.now, TimeoutNanosec: rapid.SampledFrom([]int64{0, 10, 100}).Draw(t, "timeout"),
+		Groups:    [2]uint16{rapid.Uint16().Draw(t, "group"), rapid.Uint16().Draw(t, "responder's group")},
+		Instances: [2]uint16{instance.Draw(t, "originator's"), instance.Draw(t, "responder's")},
+		Tracked:   rapid.SampledFrom([][2]bool{{true, true}, {true, false}, {false, true}}).Draw(t, "tracked"),
+		State:     State(rapid.Uint8Range(1, uint8(NumStates-1)).Draw(t, "state")),
+		Now:       w.now, TimeoutNanosec: drawTimeout(t),
 	}
-	allows := tab.allowances.Allows(n.OriginatorInstance, n.ResponderInstance)
+	allows := tab.allowances.Allows(n.Instances, n.Tracked)
 	id, result := tab.Create(&n)
 	switch {
 	case len(w.live) == tab.Cap() && result != TableFull:
@@ -218,12 +228,13 @@ func (w *twin) compare(t *rapid.T, tab *Table) {
 		}
 		ids[s.id] = true
 		originator, responder := at.Instances()
-		got := twinSession{id: s.id, incarnation: at.Incarnation(), first: s.first, state: at.State(), timeout: at.Timeout(), last: at.Last(),
+		got := twinSession{id: s.id, incarnation: at.Incarnation(), first: s.first, state: at.State(), timeout: at.Timeout(), last: at.Last(w.now),
 			packets: [2]uint64{at.Packets(0), at.Packets(1)}, bytes: [2]uint64{at.Bytes(0), at.Bytes(1)},
-			new: New{Key: *at.Key(), Hash: s.new.Hash, Responder: at.Responder(), VPC: at.VPC(), Shard: at.Shard(),
-				OriginatorInstance: originator, ResponderInstance: responder,
-				State: s.new.State, Now: at.Created(), TimeoutNanosec: s.new.TimeoutNanosec}}
-		if got != *s || !at.Live() || at.Originator() != s.first.sender || at.Expired(w.now) != s.expired(w.now) {
+			new: New{Key: *at.Key(), Hash: s.new.Hash, Responder: at.Responder(), VPC: at.VPC(),
+				Groups: [2]uint16{at.Group(0), at.Group(1)}, Instances: [2]uint16{originator, responder},
+				Tracked: [2]bool{at.Tracked(0), at.Tracked(1)},
+				State:   s.new.State, Now: s.new.Now, TimeoutNanosec: s.new.TimeoutNanosec}}
+		if got != *s || at.Created() != s.new.Now/second*second || !at.Live() || at.Originator() != s.first.sender || at.Expired(w.now) != s.expired(w.now) {
 			t.Fatalf("session %d is %+v, want %+v", s.id, got, *s)
 		}
 	}
@@ -247,7 +258,7 @@ func TestTableTwin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &twin{now: 1}
+		w := &twin{now: second}
 		defer func() {
 			for _, s := range w.live {
 				tab.Remove(s.id)
@@ -298,7 +309,7 @@ func TestTableTwin(t *testing.T) {
 			"enter": func(t *rapid.T) {
 				if s := some(t); s != nil {
 					s.state = State(rapid.Uint8Range(1, uint8(NumStates-1)).Draw(t, "state"))
-					s.timeout = rapid.SampledFrom([]int64{0, 10, 100}).Draw(t, "timeout")
+					s.timeout = drawTimeout(t)
 					tab.At(s.id).Enter(s.state, s.timeout)
 				}
 			},
@@ -309,7 +320,7 @@ func TestTableTwin(t *testing.T) {
 				}
 			},
 			"expire": func(t *rapid.T) { w.expire(t, tab) },
-			"time":   func(t *rapid.T) { w.now += rapid.Int64Range(0, 60).Draw(t, "ns") },
+			"time":   func(t *rapid.T) { w.now += rapid.Int64Range(0, 60).Draw(t, "ms") * millisecond },
 			"":       func(t *rapid.T) { w.compare(t, tab) },
 		})
 	})

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"math"
 	"strconv"
 
 	"github.com/nitrod/nitrod/conntrack"
@@ -127,9 +126,9 @@ func (x *Explanation) icmpError(e *Engine, v *view, frame []byte) {
 		x.Reason = drop.ICMPErrorUnmatched
 		return
 	}
-	_, x.Dir = e.workers[x.Lcore].sessions.Lookup(x.Hash, &x.Key, m.VPC, e.Now(), &x.Session)
+	_, x.Dir = e.workers[x.Lcore].sessions.Lookup(x.Hash, &x.Key, m.VPC, &x.Session)
 	far := noENI
-	if x.HasSession = x.Dir >= 0; x.HasSession {
+	if x.HasSession = x.Dir >= 0 && !x.Session.Expired(e.Now()); x.HasSession {
 		far = farEnd(&x.Session, x.Dir)
 	}
 	q := errorQuery(frame, m, &outer)
@@ -151,8 +150,8 @@ func (x *Explanation) decided(v *view, d *policy.Decision, k *hash.FlowKey) {
 
 func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	m, k, w := &x.Meta, &x.Key, e.workers[x.Lcore]
-	// Expired sessions too: the packet's own one goes before a new one comes.
-	_, x.Dir = w.sessions.Lookup(x.Hash, k, m.VPC, math.MinInt64/2, &x.Session)
+	// It may be expired: the packet's own session goes before a new one comes.
+	_, x.Dir = w.sessions.Lookup(x.Hash, k, m.VPC, &x.Session)
 	found := x.Dir >= 0
 	x.HasSession = found && !x.Session.Expired(e.Now()) && !m.renews(&x.Session, x.Dir)
 	var entry flowcache.Entry

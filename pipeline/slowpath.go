@@ -140,9 +140,10 @@ func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision) (uint
 		return conntrack.NoSession, drop.MidstreamTCP
 	}
 	n := conntrack.New{
-		Key: *k, Hash: m.Hash, Responder: d.Egress, VPC: m.VPC, Shard: w.engine.sharder.Shard(k),
-		OriginatorInstance: w.enis[m.ENI].Instance, ResponderInstance: w.enis[d.Egress].Instance,
-		State: state, Now: w.now, TimeoutNanosec: w.timeout(state, m.ENI, d.Egress, false),
+		Key: *k, Hash: m.Hash, Responder: d.Egress, VPC: m.VPC,
+		Instances: [2]uint16{w.enis[m.ENI].Instance, w.enis[d.Egress].Instance}, Tracked: [2]bool{true, true},
+		Groups: [2]uint16{d.SGOut.Group(), d.SGIn.Group()},
+		State:  state, Now: w.now, TimeoutNanosec: w.timeout(state, m.ENI, d.Egress, false),
 	}
 	id, result := w.sessions.Create(&n)
 	switch result {

@@ -209,7 +209,7 @@ func someSessions() []control.Session {
 	return []control.Session{{
 		Tuple: control.Tuple{Protocol: "tcp", Src: "10.0.1.10", Dst: "10.0.2.10", SrcPort: 40000, DstPort: 80},
 		VPC:   "main", Originator: "web", Responder: "app", State: "established", AgeNS: 5_000_000_000, IdleNS: 12_345_678,
-		TimeoutNS: 432_000_000_000_000, OutPackets: 10, OutBytes: 1000, BackPackets: 9, BackBytes: 90_000, Shard: 3,
+		TimeoutNS: 432_000_000_000_000, OutPackets: 10, OutBytes: 1000, BackPackets: 9, BackBytes: 90_000, OriginatorTracked: true, ResponderTracked: true,
 	}}
 }
 

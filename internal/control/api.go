@@ -141,8 +141,10 @@ type Session struct {
 	OutBytes    uint64 `json:"original_bytes"`
 	BackPackets uint64 `json:"reply_packets"`
 	BackBytes   uint64 `json:"reply_bytes"`
-	Shard       int    `json:"shard"`
-	Lcore       int    `json:"lcore"`
+	// At which ENIs the connection is tracked, so that their groups are not asked.
+	OriginatorTracked bool `json:"originator_tracked"`
+	ResponderTracked  bool `json:"responder_tracked"`
+	Lcore             int  `json:"lcore"`
 }
 
 // ExplainRequest is the body of POST /v1/explain: a frame, or what is needed to

@@ -58,7 +58,7 @@ func Explain(e *pipeline.Engine, req *ExplainRequest) (*Explanation, error) {
 		if x.NewState != 0 && x.NewState != x.Session.State() {
 			out.Session = fmt.Sprintf("%s to %s, %s direction", x.Session.State(), x.NewState, dir)
 		}
-		out.LeftNS = max(0, x.Session.Timeout()-(e.Now()-x.Session.Last()))
+		out.LeftNS = max(0, x.Session.Timeout()-(e.Now()-x.Session.Last(e.Now())))
 	case x.Verdict == pipeline.VerdictForward && x.NewState != 0:
 		out.Session = "new, " + x.NewState.String()
 	}

@@ -89,8 +89,8 @@ func sessionOf(snap *policy.Snapshot, names eniNames, c *conntrack.Session, now 
 	return Session{
 		Tuple: tupleOf(c.Key()), VPC: snap.VPC(c.VPC()),
 		Originator: names.of(c.Originator()), Responder: names.of(c.Responder()),
-		State: c.State().String(), AgeNS: now - c.Created(), IdleNS: now - c.Last(), TimeoutNS: c.Timeout(),
+		State: c.State().String(), AgeNS: now - c.Created(), IdleNS: now - c.Last(now), TimeoutNS: c.Timeout(),
 		OutPackets: c.Packets(0), OutBytes: c.Bytes(0), BackPackets: c.Packets(1), BackBytes: c.Bytes(1),
-		Shard: int(c.Shard()),
+		OriginatorTracked: c.Tracked(0), ResponderTracked: c.Tracked(1),
 	}
 }
