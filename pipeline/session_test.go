@@ -101,7 +101,7 @@ func TestIdleSessionExpires(t *testing.T) {
 	b.clock.advance(30 * time.Second)
 	b.inject("app", b.udp("app", "web", 80, 5000))
 	b.wantDrops(b.settle(), nil)
-	b.clock.advance(30*time.Second + 1)
+	b.clock.advance(30*time.Second + time.Millisecond)
 	b.inject("app", b.udp("app", "web", 80, 5000))
 	b.wantDrops(b.settle(), map[drop.Reason]uint64{drop.SecurityGroupOut: 1})
 	for range 2000 { // tidy goes round the tables within a second
