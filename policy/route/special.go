@@ -104,3 +104,18 @@ func Diverts(p netip.Prefix) bool {
 	}
 	return false
 }
+
+// NeverRouted says what the addresses of p are where none of them is one that a
+// route could lead anywhere. It is empty where some are.
+func NeverRouted(p netip.Prefix) string {
+	for i := range unusable {
+		if u := unusable[i].prefix; u.Bits() <= p.Bits() && u.Contains(p.Addr()) && !routed(u) {
+			return unusable[i].why
+		}
+	}
+	return ""
+}
+
+// routed reports whether a block in which no VPC may lie has addresses that are
+// routed all the same: of ::/96 only two are special.
+func routed(p netip.Prefix) bool { return Classify(p.Addr().Next().Next()) == Routable }
