@@ -50,17 +50,22 @@ const (
 // Meta is what the stages know about a packet: parse fills it once, and no
 // later stage looks for a header again. The widest fields come first. It is
 // padded to 56 bytes, so that a packet that changes lcores (see item) takes two
-// cache lines; the 38 that are in use, alone, measured slower (docs/performance.md).
+// cache lines; without the padding it measured slower (docs/performance.md).
 type Meta struct {
 	Hash   uint64 // flow hash; the burst has it as a place until a packet leaves it or the slow path takes it
 	L3Len  uint32 // bytes from the IP header to the end of the packet's payload
 	FragID uint32 // identification of a fragment's datagram
+	Seq    uint32 // of a TCP segment, as the three below; of others they are 0
+	Ack    uint32
 
 	VPC    uint16
 	ENI    uint16 // that sent the packet
 	L3, L4 uint16 // offsets in the frame; L4 is 0 where there is none
 	Flags  uint16
 	Egress uint16 // ENI that receives it, or that judged it last; noENI until one is known
+
+	Window  uint16 // as it stands in the header, not scaled
+	Payload uint16 // bytes after the TCP header; of a fragment those that it has itself
 
 	class    class
 	Proto    uint8 // IP protocol after extension headers
@@ -73,7 +78,7 @@ type Meta struct {
 	Verdict Verdict
 	Reason  drop.Reason
 	Queue   uint8 // receive queue of the egress ENI
-	_       [18]byte
+	_       [6]byte
 }
 
 // item is a packet on its way from one lcore to another, or waiting.

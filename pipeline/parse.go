@@ -266,6 +266,8 @@ func parseLayer4(frame []byte, total uint32, hlen int, index uint16, family uint
 		}
 		src, dst = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
 		m.TCPFlags = l4[13]
+		m.Seq, m.Ack = binary.BigEndian.Uint32(l4[4:8]), binary.BigEndian.Uint32(l4[8:12])
+		m.Window, m.Payload = binary.BigEndian.Uint16(l4[14:16]), uint16(length-uint32(l4[12]>>4)*4)
 	case protoUDP:
 		const header = 8
 		if len(l4) < header {

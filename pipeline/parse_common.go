@@ -71,28 +71,30 @@ func parseCommon(descs []pktio.Desc, s senderWords, vpc, index uint16, keys []ha
 		if length > total-ethHeader || le.Uint16(h[20:22])&fragmentBits != 0 || (sum+sum>>16)&0xffff != 0xffff {
 			return i
 		}
-		proto, tcpFlags := h[23], uint8(0)
+		// Field by field: a literal would be put together on the stack and copied
+		// in wider pieces than it was written, which stalls.
+		*m = Meta{}
+		proto := h[23]
 		switch proto {
 		case protoUDP:
 			if n := uint32(be.Uint16(h[38:40])); length < ipv4Header+8 || n < 8 || n > length-ipv4Header {
 				return i
 			}
 		case protoTCP:
-			if offset := uint32(h[46] >> 4 * 4); length < ipv4Header+20 || offset < 20 || offset > length-ipv4Header {
+			offset := uint32(h[46] >> 4 * 4)
+			if length < ipv4Header+20 || offset < 20 || offset > length-ipv4Header {
 				return i
 			}
-			tcpFlags = h[47]
+			m.Seq, m.Ack, m.TCPFlags = be.Uint32(h[38:42]), be.Uint32(h[42:46]), h[47]
+			m.Window, m.Payload = be.Uint16(h[48:50]), uint16(length-ipv4Header-offset)
 		default:
 			return i
 		}
 		k.Src.Hi, k.Src.Lo = 0, uint64(be.Uint32(h[26:30]))
 		k.Dst.Hi, k.Dst.Lo = 0, uint64(be.Uint32(h[30:34]))
 		k.Tail = uint64(be.Uint32(h[34:38]))<<32 | uint64(index)<<16 | uint64(proto)<<8 | keyFlags | uint64(hash.KeyIPv4)
-		// Field by field: a literal would be put together on the stack and copied
-		// in wider pieces than it was written, which stalls.
-		*m = Meta{}
 		m.L3Len, m.VPC, m.ENI, m.L3, m.L4 = length, vpc, index, ethHeader, ethHeader+ipv4Header
-		m.Flags, m.Egress, m.Proto, m.TCPFlags, m.TTL, m.TOS = flags, noENI, proto, tcpFlags, h[22], h[15]
+		m.Flags, m.Egress, m.Proto, m.TTL, m.TOS = flags, noENI, proto, h[22], h[15]
 	}
 	return len(descs)
 }
@@ -101,10 +103,11 @@ func common6(frame []byte, total uint32, flags uint16, keyFlags uint8, vpc, inde
 	be := binary.BigEndian
 	h := (*[62]byte)(frame)
 	payload := uint32(be.Uint16(h[18:20]))
-	proto, tcpFlags := h[20], uint8(0)
+	proto := h[20]
 	if payload > total-ethHeader-ipv6Header || payload < 8 {
 		return false
 	}
+	*m = Meta{}
 	switch proto {
 	case protoUDP:
 		if n := uint32(be.Uint16(h[58:60])); n < 8 || n > payload {
@@ -114,10 +117,13 @@ func common6(frame []byte, total uint32, flags uint16, keyFlags uint8, vpc, inde
 		if len(frame) < ethHeader+ipv6Header+20 || payload < 20 {
 			return false
 		}
-		if offset := uint32(frame[66] >> 4 * 4); offset < 20 || offset > payload {
+		tcp := (*[20]byte)(frame[ethHeader+ipv6Header:])
+		offset := uint32(tcp[12] >> 4 * 4)
+		if offset < 20 || offset > payload {
 			return false
 		}
-		tcpFlags = frame[67]
+		m.Seq, m.Ack, m.TCPFlags = be.Uint32(tcp[4:8]), be.Uint32(tcp[8:12]), tcp[13]
+		m.Window, m.Payload = be.Uint16(tcp[14:16]), uint16(payload-offset)
 	default:
 		return false
 	}
@@ -125,9 +131,8 @@ func common6(frame []byte, total uint32, flags uint16, keyFlags uint8, vpc, inde
 	k.Src.Hi, k.Src.Lo = be.Uint64(h[22:30]), be.Uint64(h[30:38])
 	k.Dst.Hi, k.Dst.Lo = be.Uint64(h[38:46]), be.Uint64(h[46:54])
 	k.Tail = uint64(ports)<<32 | uint64(index)<<16 | uint64(proto)<<8 | uint64(keyFlags)
-	*m = Meta{}
 	m.L3Len, m.VPC, m.ENI, m.L3, m.L4 = ipv6Header+payload, vpc, index, ethHeader, ethHeader+ipv6Header
-	m.Flags, m.Egress, m.Proto, m.TCPFlags = flags|flagIPv6, noENI, proto, tcpFlags
+	m.Flags, m.Egress, m.Proto = flags|flagIPv6, noENI, proto
 	m.TTL, m.TOS = h[21], h[14]<<4|h[15]>>4
 	return true
 }

@@ -27,7 +27,8 @@ func TestParseCommonTwin(t *testing.T) {
 		}
 		sp, dp := rapid.Uint16().Draw(t, "sport"), rapid.Uint16().Draw(t, "dport")
 		if rapid.Bool().Draw(t, "tcp") {
-			layers = append(layers, packet.TCP{SrcPort: sp, DstPort: dp, Flags: rapid.Byte().Draw(t, "flags"), Options: make([]byte, 4*rapid.IntRange(0, 3).Draw(t, "options"))})
+			layers = append(layers, packet.TCP{SrcPort: sp, DstPort: dp, Flags: rapid.Byte().Draw(t, "flags"),
+				Seq: rapid.Uint32().Draw(t, "seq"), Ack: rapid.Uint32().Draw(t, "ack"), Window: rapid.Uint16().Draw(t, "window"), Options: make([]byte, 4*rapid.IntRange(0, 3).Draw(t, "options"))})
 		} else {
 			layers = append(layers, packet.UDP{SrcPort: sp, DstPort: dp})
 		}

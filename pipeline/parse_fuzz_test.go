@@ -161,6 +161,13 @@ func checkGopacket(t *testing.T, frame []byte, p *parsed) {
 		if p.meta.Proto == protoTCP && (uint16(l4.SrcPort) != p.key.SrcPort() || uint16(l4.DstPort) != p.key.DstPort()) {
 			t.Fatalf("gopacket finds ports %d and %d, the parser %d and %d", l4.SrcPort, l4.DstPort, p.key.SrcPort(), p.key.DstPort())
 		}
+		m := &p.meta
+		if m.Proto == protoTCP && (l4.Seq != m.Seq || l4.Ack != m.Ack || l4.Window != m.Window) {
+			t.Fatalf("gopacket finds sequence number %d, acknowledgement %d and window %d, the parser %d, %d and %d", l4.Seq, l4.Ack, l4.Window, m.Seq, m.Ack, m.Window)
+		}
+		if header := uint32(l4.DataOffset) * 4; m.Proto == protoTCP && uint32(m.L4-m.L3)+header+uint32(m.Payload) != m.L3Len {
+			t.Fatalf("%d bytes of payload behind a header of %d at %d, in %d bytes from %d", m.Payload, header, m.L4, m.L3Len, m.L3)
+		}
 	case *layers.UDP:
 		if p.meta.Proto == protoUDP && (uint16(l4.SrcPort) != p.key.SrcPort() || uint16(l4.DstPort) != p.key.DstPort()) {
 			t.Fatalf("gopacket finds ports %d and %d, the parser %d and %d", l4.SrcPort, l4.DstPort, p.key.SrcPort(), p.key.DstPort())

@@ -167,6 +167,33 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// What the checks of TCP's windows need comes with a segment, whatever is
+// padded to it; of a fragment the payload is what it has itself.
+func TestParseTCPNumbers(t *testing.T) {
+	tcp := packet.TCP{SrcPort: 1, DstPort: 2, Seq: 0xfedcba98, Ack: 0x12345678, Window: 0xabcd, Flags: packet.TCPAck, Options: make([]byte, 12)}
+	for _, c := range []struct {
+		name  string
+		frame []byte
+		want  uint16
+	}{
+		{"plain", packet.Build(toRouter, v4, tcp, packet.Fill(7)), 7},
+		{"without payload", packet.Build(toRouter, v6, tcp), 0},
+		{"padded", packet.Pad(packet.Build(toRouter, v6, tcp, packet.Fill(9)), 200), 9},
+		{"IPv4 options", packet.Build(toRouter, v4of(func(i *packet.IPv4) { i.Options = make([]byte, 8) }), tcp, packet.Fill(5)), 5},
+		{"IPv6 extension", packet.Build(toRouter, v6, packet.IPv6Ext{Proto: 60, Data: make([]byte, 6)}, tcp, packet.Fill(5)), 5},
+		{"first fragment", packet.Build(toRouter, v4of(func(i *packet.IPv4) { i.MF, i.ID = true, 9 }), tcp, packet.Fill(16)), 16},
+	} {
+		p := parseOf(c.frame, len(c.frame))
+		if m := p.meta; p.reason != drop.Unset || m.Seq != tcp.Seq || m.Ack != tcp.Ack || m.Window != tcp.Window || m.Payload != c.want {
+			t.Errorf("%s: %v, %+v", c.name, p.reason, m)
+		}
+	}
+	frame := packet.Build(toRouter, v4, packet.UDP{SrcPort: 1, DstPort: 2}, packet.Fill(40))
+	if m := parseOf(frame, len(frame)).meta; m.Seq|m.Ack|uint32(m.Window)|uint32(m.Payload) != 0 {
+		t.Errorf("a datagram has %+v", m)
+	}
+}
+
 // Of whatever length the first segment is, the parser says what it says of the
 // whole packet, or that the headers are split.
 func TestParseFirstSegmentOnly(t *testing.T) {
