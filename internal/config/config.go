@@ -33,6 +33,8 @@ type Config struct {
 
 	// Ports has one port for each of Objects.ENIs, in the same order.
 	Ports []Port
+
+	doc document // as it was read, for Diff
 }
 
 // maxFileSize bounds the file. A host with 1,000 ENIs and as many rules each
@@ -85,5 +87,7 @@ func Parse(name string, data []byte, cpus []int) (*Config, error) {
 	if len(d.errs) > 0 {
 		return nil, sorted(d.errs)
 	}
+	d.writeOut(&doc)
+	cfg.doc = doc
 	return cfg, nil
 }

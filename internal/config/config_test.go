@@ -96,7 +96,7 @@ func TestDefaults(t *testing.T) {
 			ICMP: 30 * time.Second, Other: 10 * time.Minute,
 		},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
 	}
 }

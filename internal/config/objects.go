@@ -82,6 +82,20 @@ func allowAll(pos policy.Pos) []policy.SGRule {
 	}
 }
 
+// writeOut puts into a document what its absent keys mean, where that is not
+// the default of each key alone.
+func (d *decoder) writeOut(doc *document) {
+	for i := range doc.SecurityGroups {
+		g := &doc.SecurityGroups[i]
+		if d.given(&g.Outbound) {
+			continue
+		}
+		for _, r := range allowAll(g.Pos) {
+			g.Outbound = append(g.Outbound, sgRuleDoc{Protocol: policy.ProtoAll, CIDR: r.CIDR, Pos: g.Pos})
+		}
+	}
+}
+
 func (d *decoder) sgRule(r *sgRuleDoc) policy.SGRule {
 	peers := 0
 	for _, p := range []any{&r.CIDR, &r.Group, &r.PrefixList} {
