@@ -53,6 +53,7 @@ type ENICounts struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
 	Drops              uint64 // of what it sent, or was to receive
+	PPSExceeded        uint64 // ENA's pps_allowance_exceeded: fragments beyond its rate
 }
 
 // eniCounters are an lcore's counts by ENI.
@@ -84,6 +85,7 @@ func (c *eniCounters) publish() {
 		relaxed.Store64(&to.TxPackets, from.TxPackets)
 		relaxed.Store64(&to.TxBytes, from.TxBytes)
 		relaxed.Store64(&to.Drops, from.Drops)
+		relaxed.Store64(&to.PPSExceeded, from.PPSExceeded)
 	}
 	c.dirty = c.dirty[:0]
 }
@@ -96,6 +98,7 @@ func (c *eniCounters) addTo(sum *ENICounts, eni int) {
 	sum.TxPackets += atomic.LoadUint64(&p.TxPackets)
 	sum.TxBytes += atomic.LoadUint64(&p.TxBytes)
 	sum.Drops += atomic.LoadUint64(&p.Drops)
+	sum.PPSExceeded += atomic.LoadUint64(&p.PPSExceeded)
 }
 
 // countRx counts a run of packets that an ENI sent.

@@ -37,6 +37,9 @@ func (w *Worker) dispatchSlowly() {
 	for i := range b.n {
 		m, k := &b.meta[i], &b.keys[i]
 		if m.Flags&(flagFragment|flagResolved) == flagFragment {
+			if i >= w.parsed && !w.fragmentAllowed(i) {
+				continue
+			}
 			// Whoever sees the fragments of one address pair sees all of a datagram.
 			if owner := w.pairOwner(k); owner != w.id {
 				handedOver = w.handOver(i, owner) || handedOver

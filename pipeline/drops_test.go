@@ -127,6 +127,9 @@ var dropCases = map[drop.Reason]dropCase{
 	drop.MTUExceeded: {changed(func(o *policy.Objects) { o.ENIs[2].MTU = 1280 }), sends(func(b *bed) []byte {
 		return b.frame("web", b.ip("web", "app"), packet.UDP{SrcPort: 1, DstPort: 80}, packet.Fill(1281-28))
 	}), "app"},
+	drop.FragmentRateExceeded: {changed(func(o *policy.Objects) { o.ENIs[0].FragmentRate = 8 }), func(b *bed) {
+		b.inject("web", b.datagram(false, 1, 1000)...) // two, of which one may pass
+	}, ""},
 	drop.FragmentWithoutFirst: {bedOptions{}, sends(func(b *bed) []byte { return b.datagram(false, 1, 1000)[1] }), ""},
 	drop.ICMPErrorUnmatched: {bedOptions{}, sends(func(b *bed) []byte {
 		return b.frame("web", b.ip("web", "app"), packet.ICMP{Type: 3, Code: 3}, packet.Fill(28))

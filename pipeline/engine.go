@@ -17,6 +17,7 @@ import (
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
 	"github.com/nitrod/nitrod/rings"
 )
@@ -62,11 +63,14 @@ type Engine struct {
 	hasher     hash.FlowHasher
 	sharder    hash.Sharder
 	owners     [hash.NumShards]uint16 // lcore by shard
+	lcores     int
 	rss        hash.RSSFunction
 	allowances *conntrack.Allowances
 	changing   sync.Mutex // held while a policy is put in force
 	stopping   atomic.Bool
 	polling    sync.WaitGroup
+
+	fragBuckets []shaper.Shared // by ENI: the fragments that it sent
 }
 
 // guest is who is behind the port of an ENI.
@@ -96,6 +100,7 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 	}
 	e := &Engine{
 		cfg:        cfg,
+		lcores:     len(ios),
 		hasher:     hash.NewFlowHasher(hash.RandomSeed()),
 		sharder:    hash.NewSharder(hash.RandomKey()),
 		rss:        hash.NewToeplitz(hash.RandomKey(), hash.ModeStandard),
@@ -130,6 +135,7 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 // admit notes which ENIs there are.
 func (e *Engine) admit(snap *policy.Snapshot, ports []Port) error {
 	e.guests = make([]guest, len(snap.ENIs))
+	e.fragBuckets = make([]shaper.Shared, len(snap.ENIs))
 	for _, p := range ports {
 		switch {
 		case int(p.ENI) >= len(snap.ENIs) || snap.ENIs[p.ENI].Dead():
@@ -149,7 +155,7 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 	w := &Worker{
 		engine: e, id: id, io: io, clock: e.cfg.Clock,
 		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), eniCounts: newENICounters(n),
-		eniQueue: make([]uint32, n),
+		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n),
 	}
 	w.frags.seed = hash.RandomSeed()
 	// What one round frees at most: its burst, and what it collects from others.
@@ -257,7 +263,7 @@ func (e *Engine) SetPolicy(snap *policy.Snapshot) error {
 			return errors.New("pipeline: ENI " + id + " has another number of queues than its port was made for")
 		}
 	}
-	v, err := newView(snap, e.rss)
+	v, err := newView(snap, e.rss, e.lcores)
 	if err != nil {
 		return err
 	}

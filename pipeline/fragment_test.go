@@ -13,11 +13,15 @@ import (
 
 // datagram is a UDP datagram of many fragments from web to app.
 func (b *bed) datagram(v6 bool, id uint32, size int) [][]byte {
-	var ip packet.Layer = b.ip("web", "app")
+	return b.datagramFrom("web", v6, id, size)
+}
+
+func (b *bed) datagramFrom(from string, v6 bool, id uint32, size int) [][]byte {
+	var ip packet.Layer = b.ip(from, "app")
 	if v6 {
-		ip = b.ip6("web", "app")
+		ip = b.ip6(from, "app")
 	}
-	return packet.Fragment(b.frame("web", ip, packet.UDP{SrcPort: 3000, DstPort: 80}, packet.Fill(size)), 600, id)
+	return packet.Fragment(b.frame(from, ip, packet.UDP{SrcPort: 3000, DstPort: 80}, packet.Fill(size)), 600, id)
 }
 
 // All fragments of a datagram take the way of the first, in order, whichever

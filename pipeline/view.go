@@ -5,6 +5,7 @@ import (
 
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/packet"
+	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
 )
 
@@ -13,9 +14,10 @@ import (
 // receives over its queues. Immutable.
 type view struct {
 	snap *policy.Snapshot
-	dhcp []packet.DHCPConfig // by ENI; without an address where it has no IPv4
-	rss  []receiveSide       // by ENI
-	hops []lastHop           // by ENI
+	dhcp []packet.DHCPConfig  // by ENI; without an address where it has no IPv4
+	rss  []receiveSide        // by ENI
+	hops []lastHop            // by ENI
+	frag []shaper.SharedLimit // by ENI: fragments that it may send
 }
 
 // lastHop is what rewrite needs of the receiving ENI: the twelve bytes of the
@@ -39,9 +41,10 @@ type receiveSide struct {
 	table    hash.IndirectionTable
 }
 
-func newView(snap *policy.Snapshot, rss hash.RSSFunction) (*view, error) {
+func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int) (*view, error) {
 	n := len(snap.ENIs)
-	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n)}
+	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n),
+		frag: make([]shaper.SharedLimit, n)}
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
 		if r.Dead() {
@@ -53,6 +56,7 @@ func newView(snap *policy.Snapshot, rss hash.RSSFunction) (*view, error) {
 		}
 		v.rss[i] = receiveSide{rss, table}
 		v.hops[i] = lastHopOf(r)
+		v.frag[i] = fragmentLimit(r, lcores)
 		info := snap.ENI(uint16(i))
 		if info.Primary4.IsValid() {
 			v.dhcp[i] = packet.DHCPConfig{

@@ -7,6 +7,7 @@ import (
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/prefetch"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
 	"github.com/nitrod/nitrod/rings"
 )
@@ -41,14 +42,15 @@ type Worker struct {
 	changed   bool // the flow cache has changed since lookup
 	retrying  bool // the burst comes from the waiting queue
 
-	cache    *flowcache.Cache
-	sessions *conntrack.Table
-	waiting  waitQueue
-	frags    fragStore
-	portENI  []uint16
-	in       []*rings.SPSC[item] // from each other lcore; nil from itself
-	handed   []*rings.SPSC[item] // to each other lcore
-	shards   [pktio.MaxBurst]uint16
+	cache      *flowcache.Cache
+	sessions   *conntrack.Table
+	waiting    waitQueue
+	frags      fragStore
+	fragShares []shaper.Share // by ENI
+	portENI    []uint16
+	in         []*rings.SPSC[item] // from each other lcore; nil from itself
+	handed     []*rings.SPSC[item] // to each other lcore
+	shards     [pktio.MaxBurst]uint16
 
 	out      []destQueue // every ENI's receive queues
 	dirty    []uint32    // those of out with something to send

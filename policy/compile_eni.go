@@ -32,6 +32,7 @@ func (c *compiler) interfaces() {
 			VPC: s.subnets[subnet].vpc, Subnet: subnet, Instance: s.instanceNames.at[e.Instance],
 			MTU: uint16(e.MTU), Queues: uint16(e.Queues),
 			TCPEstablished: uint32(e.TCPEstablished), UDP: uint16(e.UDP), UDPStream: uint16(e.UDPStream),
+			FragmentRate: uint32(e.FragmentRate),
 		}
 		if e.SourceDestCheck {
 			r.Flags |= SourceDestCheck

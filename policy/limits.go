@@ -31,6 +31,8 @@ const (
 	MinMTU6        = 1280      // RFC 8200 section 5, for an ENI with an IPv6 address
 	MaxQueues      = 128       // S5.4
 
+	MaxFragmentRate = 100_000_000 // S5.3, a second; ours
+
 	MinTCPEstablished, MaxTCPEstablished = 60, 432000 // seconds, S1.5
 	MinUDP, MaxUDP                       = 30, 60
 	MinUDPStream, MaxUDPStream           = 60, 180

@@ -165,5 +165,6 @@ type ENI struct {
 	TCPEstablished  int // idle timeouts in seconds
 	UDP             int
 	UDPStream       int
+	FragmentRate    int // fragments that it may send a second; 0 is no limit
 	Pos             Pos
 }

@@ -34,8 +34,11 @@ type ENIRecord struct {
 	TCPEstablished uint32
 	UDP            uint16
 	UDPStream      uint16
+	// FragmentRate is how many fragments it may send a second; 0 is no limit. It
+	// decides no flow, and so does not raise Gen.
+	FragmentRate uint32
 
-	_ [28]byte // fills the cache line
+	_ [24]byte // fills the cache line
 }
 
 // Dead reports whether the record is of a removed ENI.

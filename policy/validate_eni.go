@@ -71,6 +71,7 @@ func (c *checker) checkSettings(e *ENI, owner string) {
 	between("the number of queues", e.Queues, 1, MaxQueues)
 	between("the idle timeout of established TCP in seconds", e.TCPEstablished, MinTCPEstablished, MaxTCPEstablished)
 	between("the idle timeout of UDP in seconds", e.UDP, MinUDP, MaxUDP)
+	between("the rate of fragments", e.FragmentRate, 0, MaxFragmentRate)
 	between("the idle timeout of UDP streams in seconds", e.UDPStream, MinUDPStream, MaxUDPStream)
 }
 

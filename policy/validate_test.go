@@ -153,6 +153,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"queues", func(o *Objects) { o.ENIs[4].Queues = 0 }, `ENI "web2": the number of queues 0 is not between 1 and 128`},
 		{"TCP timeout", func(o *Objects) { o.ENIs[4].TCPEstablished = 59 }, `the idle timeout of established TCP in seconds 59 is not between 60 and 432000`},
 		{"UDP timeout", func(o *Objects) { o.ENIs[4].UDP = 61 }, `the idle timeout of UDP in seconds 61 is not between 30 and 60`},
+		{"fragment rate", func(o *Objects) { o.ENIs[4].FragmentRate = -1 }, `the rate of fragments -1 is not between 0 and 100000000`},
 		{"UDP stream timeout", func(o *Objects) { o.ENIs[4].UDPStream = 181 }, `the idle timeout of UDP streams in seconds 181 is not between 60 and 180`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -183,7 +183,7 @@ func someStats() control.Stats {
 		Drops:    map[string]uint64{"security_group_in": 90, "arp_not_answered": 10},
 		FlowHits: 880, SlowPath: 20, Waited: 3, Flows: 12, Evicted: 1, Sessions: 6, Begun: 7, Expired: 1, TableMem: "hugepages",
 		ENIs: map[string]control.ENI{
-			"web": {Port: "tap web0 in web", Link: "up", RxPackets: 400, RxBytes: 40000, TxPackets: 600, TxBytes: 60000, Drops: 90},
+			"web": {Port: "tap web0 in web", Link: "up", RxPackets: 400, RxBytes: 40000, TxPackets: 600, TxBytes: 60000, Drops: 90, PPSExceeded: 7},
 			"app": {Port: "net_null0", Link: "down", RxPackets: 500, RxBytes: 50000, TxPackets: 400, TxBytes: 40000, Drops: 10},
 		},
 		Instances: map[string]control.Instance{"web": {Used: 4, Available: &left}, "app": {Used: 4}},

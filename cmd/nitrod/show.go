@@ -80,6 +80,7 @@ func printStats(w io.Writer, s *control.Stats) {
 		e := s.ENIs[id]
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", id, e.Port, e.Link, e.RxPackets, e.RxBytes, e.TxPackets, e.TxBytes, e.Drops)
 	}
+	printExceeded(w, s.ENIs)
 	if len(s.Instances) > 0 {
 		fmt.Fprintf(w, "\nINSTANCE\tTRACKED\tAVAILABLE\n")
 		for _, id := range slices.Sorted(maps.Keys(s.Instances)) {
@@ -95,6 +96,25 @@ func printStats(w io.Writer, s *control.Stats) {
 	for i, l := range s.Lcores {
 		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", i, l.CPU, l.Rx, l.Tx, l.FlowHits, l.SlowPath, l.HandOver,
 			time.Duration(l.Gaps.P50), time.Duration(l.Gaps.P99), time.Duration(l.Gaps.P9999), time.Duration(l.Gaps.Max))
+	}
+}
+
+// printExceeded lists the allowances that ENIs have exceeded.
+func printExceeded(w io.Writer, enis map[string]control.ENI) {
+	heading := "\nENI\tEXCEEDED\tPACKETS\n"
+	for _, id := range slices.Sorted(maps.Keys(enis)) {
+		e := enis[id]
+		for _, c := range []struct {
+			name string
+			n    uint64
+		}{
+			{"pps_allowance_exceeded", e.PPSExceeded},
+		} {
+			if c.n != 0 {
+				fmt.Fprintf(w, "%s%s\t%s\t%d\n", heading, id, c.name, c.n)
+				heading = ""
+			}
+		}
 	}
 }
 

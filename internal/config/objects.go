@@ -172,6 +172,7 @@ func eni(e *eniDoc) policy.ENI {
 		TCPEstablished:  int(e.TCPEstablishedTimeout / time.Second),
 		UDP:             int(e.UDPTimeout / time.Second),
 		UDPStream:       int(e.UDPStreamTimeout / time.Second),
+		FragmentRate:    e.FragmentRate,
 		Pos:             e.Pos,
 	}
 }

@@ -231,6 +231,11 @@ type eniDoc struct {
 	// Idle time of UDP flows with more than that, in whole seconds (AWS: UdpStreamTimeout).
 	UDPStreamTimeout time.Duration `yaml:"udp_stream_timeout" default:"180s" min:"60s" max:"180s" step:"1s"`
 
+	// Fragments that it may send a second; 0 is no limit, as ENA's enable_frag_bypass asks for. Those
+	// beyond it are dropped as `fragment_rate_exceeded` and counted in `pps_allowance_exceeded`. The
+	// default is AWS's.
+	FragmentRate int `yaml:"fragment_rate" default:"1024" min:"0" max:"100000000"`
+
 	// How the guest is reached.
 	Port *Port `yaml:"port" required:"true"`
 

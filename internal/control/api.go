@@ -50,6 +50,9 @@ type ENI struct {
 	TxBytes   uint64 `json:"tx_bytes"`
 	Drops     uint64 `json:"drops"`
 	Link      string `json:"link"` // up, down, or why it is not known
+
+	// ENA's counters of what exceeded an allowance (docs/semantics.md S5.1).
+	PPSExceeded uint64 `json:"pps_allowance_exceeded"`
 }
 
 // Instance is an instance's tracked connections.

@@ -174,7 +174,8 @@ func (s *Server) stats() Stats {
 			continue
 		}
 		c := e.ENI(uint16(i))
-		eni := ENI{RxPackets: c.RxPackets, RxBytes: c.RxBytes, TxPackets: c.TxPackets, TxBytes: c.TxBytes, Drops: c.Drops}
+		eni := ENI{RxPackets: c.RxPackets, RxBytes: c.RxBytes, TxPackets: c.TxPackets, TxBytes: c.TxBytes, Drops: c.Drops,
+			PPSExceeded: c.PPSExceeded}
 		eni.Port, eni.Link = s.host.Port(uint16(i))
 		out.ENIs[snap.ENI(uint16(i)).ID] = eni
 	}

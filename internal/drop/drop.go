@@ -79,6 +79,7 @@ const (
 
 	// dispatch
 	HandoverRingFull
+	FragmentRateExceeded
 
 	// slow path
 	SlowPathQueueFull
@@ -147,6 +148,7 @@ var infos = [Count]Info{
 	Broadcast:                  {"broadcast", StageParse, HalfEgress, "PROTOCOL_RESTRICTION", "A VPC carries no broadcast, and the frame is not one that nitrod answers itself."},
 	Multicast:                  {"multicast", StageParse, HalfEgress, "PROTOCOL_RESTRICTION", "A VPC carries no multicast, and the frame is not one that nitrod answers itself."},
 	HandoverRingFull:           {"handover_ring_full", StageDispatch, "", "", "The ring to the lcore that owns the flow is full."},
+	FragmentRateExceeded:       {"fragment_rate_exceeded", StageDispatch, HalfEgress, "", "The ENI has sent more fragments a second than its fragment_rate (ENA: pps_allowance_exceeded)."},
 	SlowPathQueueFull:          {"slowpath_queue_full", StageSlowPath, "", "", "More first packets are waiting for the slow path than its queue holds."},
 	SourceIPSpoofed:            {"source_ip_spoofed", StageSlowPath, HalfEgress, "ENI_SOURCE_DEST_CHECK_RESTRICTION", "The source address is not one of the sending ENI's, and its source/destination check is on."},
 	DestinationMACUnknown:      {"destination_mac_unknown", StageSlowPath, HalfEgress, "UNKNOWN_DESTINATION", "The destination MAC is neither the router's nor the one of the ENI that has the destination address."},
