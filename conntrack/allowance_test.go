@@ -1,61 +1,150 @@
 package conntrack
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
+// twinAllowances is Allowances as plain sums.
+type twinAllowances struct {
+	limit, other [3]int64 // other: connections of ENIs that were of another instance
+	instance     [4]uint16
+	used         [4]int64
+	guaranteed   [4]int64
+	held         []half
+}
+
+func (w *twinAllowances) sums(instance uint16) (used, committed int64) {
+	used, committed = w.other[instance], w.other[instance]
+	for eni, i := range w.instance {
+		if i == instance {
+			used += w.used[eni]
+			committed += max(w.used[eni], w.guaranteed[eni])
+		}
+	}
+	return used, committed
+}
+
+func (w *twinAllowances) room(h half) bool {
+	used, committed := w.sums(h.instance)
+	limit := w.limit[h.instance]
+	within := w.instance[h.eni] == h.instance && w.used[h.eni] < w.guaranteed[h.eni]
+	return limit == 0 || used < limit && (within || committed < limit)
+}
+
+func (w *twinAllowances) count(h half, n int64) {
+	if w.instance[h.eni] == h.instance && w.used[h.eni]+n >= 0 {
+		w.used[h.eni] += n
+	} else {
+		w.other[h.instance] += n
+	}
+}
+
+func (w *twinAllowances) assign(eni, instance uint16, guaranteed int64) {
+	if old := w.instance[eni]; old != instance {
+		w.other[old] += w.used[eni]
+		w.used[eni] = 0
+	}
+	w.instance[eni], w.guaranteed[eni] = instance, guaranteed
+}
+
+func (w *twinAllowances) compare(t *rapid.T, a *Allowances) {
+	for i := range uint16(3) {
+		used, committed := w.sums(i)
+		left, limited := a.Available(i)
+		if a.Used(i) != used || limited != (w.limit[i] != 0) || limited && left != max(0, w.limit[i]-used) {
+			t.Fatalf("instance %d: used %d, left %d of a limit %v; want %d used of %d", i, a.Used(i), left, limited, used, w.limit[i])
+		}
+		if got := int64(a.instances[i].state.Load() & committedMask); got != committed {
+			t.Fatalf("instance %d has committed %d, want %d", i, got, committed)
+		}
+		var enis []uint16
+		a.eachENI(i, func(eni uint16) bool { enis = append(enis, eni); return true })
+		for eni, of := range w.instance {
+			if slices.Contains(enis, uint16(eni)) != (of == i) {
+				t.Fatalf("the ENIs of instance %d are %v, those of all are %v", i, enis, w.instance)
+			}
+		}
+	}
+	for eni, i := range w.instance {
+		left, limited := a.AvailableToENI(uint16(eni))
+		used, committed := w.sums(i)
+		own := max(0, w.guaranteed[eni]-w.used[eni])
+		want := max(0, min(w.limit[i]-used, own+max(0, w.limit[i]-committed)))
+		if a.UsedByENI(uint16(eni)) != w.used[eni] || limited != (w.limit[i] != 0) || limited && left != want {
+			t.Fatalf("ENI %d: used %d, left %d of a limit %v; want %d used, %d left", eni, a.UsedByENI(uint16(eni)), left, limited, w.used[eni], want)
+		}
+	}
+}
+
 func TestAllowanceTwin(t *testing.T) {
-	a := NewAllowances()
 	rapid.Check(t, func(t *rapid.T) {
-		*a = Allowances{}
-		var used, limit [3]int64
-		instance := rapid.Uint16Range(0, 2)
-		room := func(i uint16) bool { return limit[i] == 0 || used[i] < limit[i] }
+		a, w := NewAllowances(), &twinAllowances{}
+		for eni := range uint16(4) {
+			a.SetENI(eni, 0, 0)
+		}
+		instance, eni := rapid.Uint16Range(0, 2), rapid.Uint16Range(0, 3)
+		aHalf := func(t *rapid.T) half {
+			h := half{eni: eni.Draw(t, "eni")}
+			h.instance = w.instance[h.eni]
+			if rapid.IntRange(0, 9).Draw(t, "late") == 0 { // an lcore with an older policy
+				h.instance = instance.Draw(t, "instance")
+			}
+			return h
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"limit": func(t *rapid.T) {
 				i := instance.Draw(t, "instance")
-				limit[i] = rapid.Int64Range(0, 4).Draw(t, "limit")
-				a.SetLimit(i, limit[i])
+				w.limit[i] = rapid.Int64Range(0, 8).Draw(t, "limit")
+				a.SetLimit(i, w.limit[i])
+			},
+			"eni": func(t *rapid.T) {
+				e, i, g := eni.Draw(t, "eni"), instance.Draw(t, "instance"), rapid.IntRange(0, 3).Draw(t, "guaranteed")
+				w.assign(e, i, int64(g))
+				a.SetENI(e, i, g)
 			},
 			"take": func(t *rapid.T) {
-				i := instance.Draw(t, "instance")
-				want := room(i)
-				if got := a.take(i); got != want {
-					t.Fatalf("take = %v with %d of %d used", got, used[i], limit[i])
+				h := aHalf(t)
+				want := w.room(h)
+				if got := a.take(h); got != want {
+					t.Fatalf("take(%+v) = %v with %+v", h, got, *w)
 				}
 				if want {
-					used[i]++
+					w.count(h, 1)
+					w.held = append(w.held, h)
 				}
 			},
 			"give back": func(t *rapid.T) {
-				if i := instance.Draw(t, "instance"); used[i] > 0 {
-					a.giveBack(i)
-					used[i]--
+				if n := len(w.held); n > 0 {
+					at := rapid.IntRange(0, n-1).Draw(t, "which")
+					a.giveBack(w.held[at])
+					w.count(w.held[at], -1)
+					w.held = slices.Delete(w.held, at, at+1)
 				}
 			},
-			"": func(t *rapid.T) {
-				for i := range uint16(3) {
-					left, limited := a.Available(i)
-					if a.Used(i) != used[i] || limited != (limit[i] != 0) || limited && left != max(0, limit[i]-used[i]) {
-						t.Fatalf("instance %d: used %d, left %d of a limit %v; want %d used of %d", i, a.Used(i), left, limited, used[i], limit[i])
+			"foresee": func(t *rapid.T) {
+				connection := []tracked{{aHalf(t), 0}, {aHalf(t), 1}}
+				twin, want := *w, -1
+				var ended []tracked
+				if n := len(w.held); n > 0 && rapid.Bool().Draw(t, "in the place of one") {
+					ended = []tracked{{w.held[n-1], 0}}
+					twin.count(w.held[n-1], -1)
+				}
+				for _, c := range connection {
+					if !twin.room(c.half) {
+						want = c.end
+						break
 					}
-					for j := range uint16(3) {
-						want := room(i) && room(j)
-						if i == j { // both ends count
-							want = limit[i] == 0 || used[i]+2 <= limit[i]
-						}
-						if got := a.Allows([2]uint16{i, j}, [2]bool{true, true}); got != want {
-							t.Fatalf("Allows(%d, %d) = %v with %v used of %v", i, j, got, used, limit)
-						}
-						if got := a.Allows([2]uint16{i, j}, [2]bool{true, false}); got != room(i) {
-							t.Fatalf("Allows(%d, untracked %d) = %v with %v used of %v", i, j, got, used, limit)
-						}
-					}
+					twin.count(c.half, 1)
+				}
+				if got := a.lacks(connection, ended); got != want {
+					t.Fatalf("lacks(%v, %v) = %d, want %d with %+v", connection, ended, got, want, *w)
 				}
 			},
+			"": func(t *rapid.T) { w.compare(t, a) },
 		})
 	})
 }
@@ -70,12 +159,12 @@ func TestAllowanceConcurrent(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for range rounds {
-				ok := a.take(7)
+				ok := a.take(half{9, 7})
 				if used := a.Used(7); used < 0 || used > limit || ok && used == 0 {
 					t.Errorf("%d used of %d", used, limit)
 				}
 				if ok {
-					a.giveBack(7)
+					a.giveBack(half{9, 7})
 				}
 			}
 		})
@@ -88,11 +177,11 @@ func TestAllowanceConcurrent(t *testing.T) {
 	for range limit {
 		wg.Go(func() {
 			for range rounds {
-				if !a.take(7) {
+				if !a.take(half{9, 7}) {
 					t.Error("refused though there is room for all")
 					return
 				}
-				a.giveBack(7)
+				a.giveBack(half{9, 7})
 			}
 		})
 	}

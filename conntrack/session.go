@@ -156,9 +156,20 @@ func (s *Session) Count(dir int, n uint32, now int64) {
 	}
 }
 
-// Enter changes the state and the idle time, in nanoseconds, that goes with it.
-// For the owner.
-func (s *Session) Enter(state State, timeout int64) {
+// halves returns the tracked halves, in a.
+func (s *Session) halves(a *[2]tracked) []tracked {
+	all := a[:0]
+	from, to := s.Instances()
+	for end, instance := range [2]uint16{from, to} {
+		if s.Tracked(end) {
+			all = append(all, tracked{half{s.End(end), instance}, end})
+		}
+	}
+	return all
+}
+
+// enter changes the state and the idle time, in nanoseconds, that goes with it.
+func (s *Session) enter(state State, timeout int64) {
 	relaxed.Store64(&s.head, s.head&^(0xff<<24)|uint64(state)<<24)
 	relaxed.Store64(&s.clock, s.clock&^0xffff_ffff|uint64(uint32(timeout/millisecond)))
 }

@@ -7,6 +7,8 @@
 package conntrack
 
 import (
+	"errors"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/nitrod/nitrod/hash"
@@ -22,50 +24,58 @@ const NoSession = sigindex.None
 // Thread-safety: one writer, the owning lcore. Other goroutines may call Read,
 // Lookup, High and Len at any time.
 //
-// Limits: the capacity is fixed; Create refuses beyond it and never evicts, so
-// established connections are safe from new ones. Expire removes idle sessions
-// a few at a time; Find gives none that is expired, so that the rate of Expire
-// never changes a verdict.
+// Limits: the capacity is fixed, at most 134,217,727. Create refuses beyond it,
+// or ends a session early (evict.go), but never an established connection.
+// Expire removes idle sessions a few at a time; Find gives none that is expired,
+// so that the rate of Expire never changes a verdict.
+//
+// A session takes 128 bytes of record, 14 of links and 16 of index where the
+// capacity is a power of two, and at most 32 of index where it is not.
 type Table struct {
 	sessions   []Session
-	free       []uint32
+	freed      uint32 // the last record to become free, plus 1; each leads to the one before it
 	index      *sigindex.Table
 	allowances *Allowances
+	candidates candidates
+	early      bool // EvictEarly
 	high       atomic.Uint32
 	live       atomic.Uint32
+	ended      [NumKinds]uint64 // early, by kind
 	hand       uint32
 
 	sessionBlock *hugemem.Block[Session]
-	freeBlock    *hugemem.Block[uint32]
 }
 
 // NewTable returns an empty table for capacity sessions, whose connections
 // count against allowances.
 func NewTable(capacity int, allowances *Allowances) (*Table, error) {
+	if capacity >= maxSessions {
+		return nil, errors.New("conntrack: " + strconv.Itoa(capacity) + " sessions are too many for a table")
+	}
 	t := &Table{allowances: allowances}
 	var err error
 	if t.sessionBlock, err = hugemem.Alloc[Session](capacity); err != nil {
 		return nil, err
 	}
-	if t.freeBlock, err = hugemem.Alloc[uint32](capacity); err == nil {
+	if err = t.candidates.alloc(capacity); err == nil {
 		t.index, err = sigindex.New(capacity)
 	}
 	if err != nil {
 		_ = t.Free()
 		return nil, err
 	}
-	t.sessions, t.free = t.sessionBlock.Items, t.freeBlock.Items[:0]
+	t.sessions = t.sessionBlock.Items
+	allowances.join(t)
 	return t, nil
 }
 
 // Free returns the memory. Nobody may use the table afterwards.
 func (t *Table) Free() error {
-	t.sessions, t.free = nil, nil
+	t.allowances.leave(t)
+	t.sessions = nil
 	err := t.sessionBlock.Free()
-	if t.freeBlock != nil {
-		if e := t.freeBlock.Free(); err == nil {
-			err = e
-		}
+	if e := t.candidates.free(); err == nil {
+		err = e
 	}
 	if t.index != nil {
 		if e := t.index.Free(); err == nil {
@@ -128,9 +138,11 @@ type Result uint8
 
 // The results of Create.
 const (
-	Created           Result = iota
-	TableFull                // the table or the key's buckets are full
-	AllowanceExceeded        // an instance has used up its allowance
+	Created                    Result = iota
+	TableFull                         // the table or the key's buckets are full
+	AllowanceExceeded                 // the originator's instance has used up its allowance
+	ResponderAllowanceExceeded        // the responder's instance has
+	HalfOpenExceeded                  // the originator has begun too many connections
 )
 
 // New describes a session to create.
@@ -144,47 +156,92 @@ type New struct {
 	Groups              [2]uint16 // that admitted the packet there, where tracked
 	State               State
 	Now, TimeoutNanosec int64
+	HalfOpen            uint32 // connections that the originator may have half open; 0 is no limit
 }
 
-// Create makes a session. There must be none with this key.
+// halves returns the tracked halves, in a.
+func (n *New) halves(a *[2]tracked) []tracked {
+	all := a[:0]
+	for end, eni := range [2]uint16{n.Key.ENI(), n.Responder} {
+		if n.Tracked[end] {
+			all = append(all, tracked{half{eni, n.Instances[end]}, end})
+		}
+	}
+	return all
+}
+
+// Create makes a session, if need be in the place of one that ends early. There
+// must be none with this key.
 func (t *Table) Create(n *New) (uint32, Result) {
-	if len(t.free) == 0 && int(t.high.Load()) == len(t.sessions) {
-		return NoSession, TableFull
+	if r := t.makeRoom(n); r != Created {
+		return NoSession, r
 	}
-	if !t.allowances.takeBoth(n.Instances, n.Tracked) {
-		return NoSession, AllowanceExceeded
+	var array [2]tracked
+	halves := n.halves(&array)
+	for i, h := range halves {
+		if !t.take(n, h) {
+			t.giveBack(halves[:i])
+			return NoSession, AllowanceExceeded + Result(h.end)
+		}
 	}
-	var id uint32
-	fresh := len(t.free) == 0
-	if fresh {
+	id := t.freed - 1
+	if t.freed == 0 {
 		id = t.high.Load()
-	} else {
-		id = t.free[len(t.free)-1]
 	}
 	if !t.index.Insert(n.Hash, id) {
-		t.allowances.giveBoth(n.Instances, n.Tracked)
+		t.giveBack(halves)
 		return NoSession, TableFull
 	}
-	if fresh {
+	if t.freed == 0 {
 		t.high.Store(id + 1)
 	} else {
-		t.free = t.free[:len(t.free)-1]
+		t.freed = t.candidates.links[id].at(0, before)
 	}
 	s := &t.sessions[id]
 	s.put(n)
 	s.publish(n)
+	t.candidates.enlist(id, s, kindOf(n.State, false))
 	t.live.Add(1)
 	return id, Created
+}
+
+func (t *Table) giveBack(halves []tracked) {
+	for _, h := range halves {
+		t.allowances.giveBack(h.half)
+	}
+}
+
+// Enter changes a session's state and the idle time, in nanoseconds, that goes
+// with it. answered says whether the responder has sent anything.
+func (t *Table) Enter(id uint32, state State, timeout int64, answered bool) {
+	s, c := &t.sessions[id], &t.candidates
+	s.enter(state, timeout)
+	if k := kindOf(state, answered); k != c.links[id].kind() {
+		c.strike(id, s)
+		c.enlist(id, s, k)
+	}
+}
+
+// Answered says that the responder has sent its first packet, where that does
+// not change the state.
+func (t *Table) Answered(id uint32) {
+	s := &t.sessions[id]
+	if k := kindOf(s.State(), true); k != t.candidates.links[id].kind() {
+		t.candidates.strike(id, s)
+		t.candidates.enlist(id, s, k)
+	}
 }
 
 // Remove ends a live session.
 func (t *Table) Remove(id uint32) {
 	s := &t.sessions[id]
-	originator, responder := s.Instances()
-	t.allowances.giveBoth([2]uint16{originator, responder}, [2]bool{s.Tracked(0), s.Tracked(1)})
+	t.candidates.strike(id, s)
+	var array [2]tracked
+	t.giveBack(s.halves(&array))
 	atomic.StoreUint64(&s.head, uint64(s.Incarnation()+1)<<32)
 	t.index.Remove(s.place&hashMask, id)
-	t.free = append(t.free, id) // within its capacity: one slot per session
+	t.candidates.links[id].set(0, before, t.freed)
+	t.freed = id + 1
 	t.live.Add(^uint32(0))
 }
 

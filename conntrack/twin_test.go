@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/nitrod/nitrod/hash"
@@ -47,6 +48,24 @@ type twinSession struct {
 	last        int64
 	packets     [2]uint64
 	bytes       [2]uint64
+	kind        Kind
+	since       int // when it became one of that kind
+}
+
+// candidate notes the kind that the session should be of by now.
+func (w *twin) candidate(s *twinSession) {
+	k := Kept
+	switch {
+	case s.state == SynSent, s.state == SynReceived, s.state == Established && s.packets[1] == 0:
+		k = HalfOpen
+	case s.state.IsTCP() && s.state != Established:
+		k = Closing
+	case !s.state.IsTCP() && s.state != UDPStream && s.packets[1] == 0:
+		k = OneWay
+	}
+	if w.moment++; k != s.kind {
+		s.kind, s.since = k, w.moment
+	}
 }
 
 func (s *twinSession) expired(now int64) bool {
@@ -55,9 +74,10 @@ func (s *twinSession) expired(now int64) bool {
 
 // twin is a Table as a list.
 type twin struct {
-	live []*twinSession
-	gone []*twinSession
-	now  int64
+	live   []*twinSession
+	gone   []*twinSession
+	now    int64
+	moment int
 }
 
 func (w *twin) find(p tuple) (*twinSession, int) {
@@ -151,7 +171,12 @@ func (w *twin) create(t *rapid.T, tab *Table) {
 	if s, _ := w.check(t, tab, first.replyBy(responder)); s != nil {
 		return
 	}
-	instance := rapid.Uint16Range(0, twinInstances-1)
+	instance := rapid.Custom(func(t *rapid.T) uint16 { // mostly the ENI's own
+		if i := rapid.Uint16Range(0, 2*twinInstances).Draw(t, "instance"); i < twinInstances {
+			return i
+		}
+		return instanceOf(tab.allowances.enis[first.sender].state.Load())
+	})
 	n := New{
 		Key: first.key(rapid.Bool().Draw(t, "routed")), Hash: first.poorHash(), Responder: responder, VPC: first.vpc,
 		Groups:    [2]uint16{rapid.Uint16().Draw(t, "group"), rapid.Uint16().Draw(t, "responder's group")},
@@ -160,21 +185,74 @@ func (w *twin) create(t *rapid.T, tab *Table) {
 		State:     State(rapid.Uint8Range(1, uint8(NumStates-1)).Draw(t, "state")),
 		Now:       w.now, TimeoutNanosec: drawTimeout(t),
 	}
-	allows := tab.allowances.Allows(n.Instances, n.Tracked)
+	if rapid.Bool().Draw(t, "budget") {
+		n.HalfOpen = rapid.Uint32Range(1, 5).Draw(t, "half open")
+	}
+	var array [2]tracked
+	allows := tab.allowances.lacks(n.halves(&array), nil) < 0
+	full, open := len(w.live) == tab.Cap(), 0
+	for _, s := range w.live {
+		if s.kind == HalfOpen && s.first.sender == first.sender {
+			open++
+		}
+	}
+	foreseen := tab.Foresee(&n, nil)
 	id, result := tab.Create(&n)
+	ended := w.endedEarly(t, tab, &n)
+	tooMany := n.HalfOpen != 0 && kindOf(n.State, false) == HalfOpen && open >= int(n.HalfOpen)+halfOpenEnds
 	switch {
-	case len(w.live) == tab.Cap() && result != TableFull:
+	case (result == HalfOpenExceeded) != tooMany || (foreseen == HalfOpenExceeded) != tooMany:
+		t.Fatalf("Create = %v, foreseen %v, with %d half open and a budget of %d", result, foreseen, open, n.HalfOpen)
+	case tooMany:
+	case result == Created && foreseen != Created && len(ended) == 0 || foreseen == Created && result > TableFull && !tab.early:
+		t.Fatalf("Create = %v, foreseen was %v", result, foreseen)
+	case full && len(ended) == 0 && result != TableFull:
 		t.Fatalf("Create = %v in a full table", result)
 	case result == TableFull && len(w.live) < min(8, tab.Cap()): // a bucket's slots
 		t.Fatalf("Create refuses session %d of %d", len(w.live)+1, tab.Cap())
-	case result != TableFull && allows != (result == Created):
+	case !full && len(ended) == 0 && result != TableFull && allows != (result == Created):
 		t.Fatalf("Create = %v though the allowances say %v", result, allows)
 	case result != Created && id != NoSession:
 		t.Fatalf("Create = %v with id %d", result, id)
 	case result == Created:
-		w.live = append(w.live, &twinSession{id: id, incarnation: tab.At(id).Incarnation(), first: first, new: n,
-			state: n.State, timeout: n.TimeoutNanosec, last: w.now})
+		s := &twinSession{id: id, incarnation: tab.At(id).Incarnation(), first: first, new: n,
+			state: n.State, timeout: n.TimeoutNanosec, last: w.now}
+		w.candidate(s)
+		w.live = append(w.live, s)
 	}
+}
+
+// endedEarly takes note of the sessions that Create ended for a new one, and
+// checks that they could be spared and are the oldest of their like.
+func (w *twin) endedEarly(t *rapid.T, tab *Table, n *New) (ended []*twinSession) {
+	for i := len(w.live) - 1; i >= 0; i-- {
+		if s := w.live[i]; tab.At(s.id).Incarnation() != s.incarnation {
+			ended = append(ended, s)
+			w.remove(s)
+		}
+	}
+	for _, s := range ended {
+		switch {
+		case s.kind == Kept:
+			t.Fatalf("session %d in state %v was ended for another", s.id, s.state)
+		case !tab.early && (s.kind != HalfOpen || n.HalfOpen == 0 || s.first.sender != n.Key.ENI()):
+			t.Fatalf("session %d, %v, was ended though that is not asked for", s.id, s.kind)
+		}
+	}
+	if len(ended) == 1 && w.older(ended[0]) >= 2*lookAhead {
+		t.Fatalf("session %d was ended with %d older ones of its kind", ended[0].id, w.older(ended[0]))
+	}
+	return ended
+}
+
+// older counts the live sessions that could be spared just as well for longer.
+func (w *twin) older(of *twinSession) (n int) {
+	for _, s := range w.live {
+		if s.kind == of.kind && s.since < of.since && (s.first.sender == of.first.sender || s.new.Responder == of.new.Responder) {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *twin) expire(t *rapid.T, tab *Table) {
@@ -204,6 +282,41 @@ func (w *twin) expire(t *rapid.T, tab *Table) {
 	}
 }
 
+// candidates holds the lists of candidates against the sessions.
+func (w *twin) candidates(t *rapid.T, tab *Table) {
+	c, total := &tab.candidates, uint32(0)
+	for eni := range uint16(4) {
+		for end := range 2 {
+			for k := HalfOpen; k < NumKinds; k++ {
+				var want []*twinSession
+				for _, s := range w.live {
+					if s.kind == k && (end == 0 && s.first.sender == eni || end == 1 && s.new.Responder == eni && s.new.Tracked[1]) {
+						want = append(want, s)
+					}
+				}
+				slices.SortFunc(want, func(a, b *twinSession) int { return a.since - b.since })
+				l := &c.enis[eni].lists[end][k-1]
+				if int(l.n) != len(want) {
+					t.Fatalf("ENI %d, end %d: %d sessions are %v, want %d", eni, end, l.n, k, len(want))
+				}
+				id := l.oldest
+				for i, s := range want {
+					if id != s.id || c.links[id].kind() != k || c.links[c.links[id].at(end, after)].at(end, before) != id {
+						t.Fatalf("ENI %d, end %d, %v: session %d stands where %d should, as number %d", eni, end, k, id, s.id, i)
+					}
+					id = c.links[id].at(end, after)
+				}
+				if end == 0 {
+					total += l.n
+				}
+			}
+		}
+	}
+	if c.n != total {
+		t.Fatalf("%d candidates in all, want %d", c.n, total)
+	}
+}
+
 // compare holds every session against its twin.
 func (w *twin) compare(t *rapid.T, tab *Table) {
 	if tab.Len() != len(w.live) {
@@ -229,11 +342,11 @@ func (w *twin) compare(t *rapid.T, tab *Table) {
 		ids[s.id] = true
 		originator, responder := at.Instances()
 		got := twinSession{id: s.id, incarnation: at.Incarnation(), first: s.first, state: at.State(), timeout: at.Timeout(), last: at.Last(w.now),
-			packets: [2]uint64{at.Packets(0), at.Packets(1)}, bytes: [2]uint64{at.Bytes(0), at.Bytes(1)},
+			packets: [2]uint64{at.Packets(0), at.Packets(1)}, bytes: [2]uint64{at.Bytes(0), at.Bytes(1)}, kind: s.kind, since: s.since,
 			new: New{Key: *at.Key(), Hash: s.new.Hash, Responder: at.Responder(), VPC: at.VPC(),
 				Groups: [2]uint16{at.Group(0), at.Group(1)}, Instances: [2]uint16{originator, responder},
 				Tracked: [2]bool{at.Tracked(0), at.Tracked(1)},
-				State:   s.new.State, Now: s.new.Now, TimeoutNanosec: s.new.TimeoutNanosec}}
+				State:   s.new.State, Now: s.new.Now, TimeoutNanosec: s.new.TimeoutNanosec, HalfOpen: s.new.HalfOpen}}
 		if got != *s || at.Created() != s.new.Now/second*second || !at.Live() || at.Originator() != s.first.sender || at.Expired(w.now) != s.expired(w.now) {
 			t.Fatalf("session %d is %+v, want %+v", s.id, got, *s)
 		}
@@ -254,6 +367,9 @@ func TestTableTwin(t *testing.T) {
 		for i := range uint16(twinInstances) {
 			a.SetLimit(i, rapid.Int64Range(0, 30).Draw(t, "limit"))
 		}
+		for eni := range uint16(4) {
+			a.SetENI(eni, rapid.Uint16Range(0, twinInstances-1).Draw(t, "instance of an ENI"), rapid.IntRange(0, 4).Draw(t, "guaranteed"))
+		}
 		tab, err := NewTable(rapid.SampledFrom([]int{1, 3, 12, 40}).Draw(t, "capacity"), a)
 		if err != nil {
 			t.Fatal(err)
@@ -267,6 +383,11 @@ func TestTableTwin(t *testing.T) {
 			for i := range uint16(twinInstances) {
 				if a.Used(i) != 0 {
 					t.Fatalf("instance %d keeps %d connections", i, a.Used(i))
+				}
+			}
+			for eni := range uint16(4) {
+				if a.UsedByENI(eni) != 0 {
+					t.Fatalf("ENI %d keeps %d connections", eni, a.UsedByENI(eni))
 				}
 			}
 		}()
@@ -300,17 +421,22 @@ func TestTableTwin(t *testing.T) {
 				}
 				if s, dir := w.check(t, tab, p); s != nil {
 					n := rapid.Uint32().Draw(t, "bytes")
+					if dir == 1 && s.packets[1] == 0 {
+						tab.Answered(s.id)
+					}
 					tab.At(s.id).Count(dir, n, w.now)
 					s.last = w.now
 					s.packets[dir]++
 					s.bytes[dir] += uint64(n)
+					w.candidate(s)
 				}
 			},
 			"enter": func(t *rapid.T) {
 				if s := some(t); s != nil {
 					s.state = State(rapid.Uint8Range(1, uint8(NumStates-1)).Draw(t, "state"))
 					s.timeout = drawTimeout(t)
-					tab.At(s.id).Enter(s.state, s.timeout)
+					tab.Enter(s.id, s.state, s.timeout, s.packets[1] != 0)
+					w.candidate(s)
 				}
 			},
 			"remove": func(t *rapid.T) {
@@ -321,7 +447,10 @@ func TestTableTwin(t *testing.T) {
 			},
 			"expire": func(t *rapid.T) { w.expire(t, tab) },
 			"time":   func(t *rapid.T) { w.now += rapid.Int64Range(0, 60).Draw(t, "ms") * millisecond },
-			"":       func(t *rapid.T) { w.compare(t, tab) },
+			"": func(t *rapid.T) {
+				w.compare(t, tab)
+				w.candidates(t, tab)
+			},
 		})
 	})
 }

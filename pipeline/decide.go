@@ -78,7 +78,7 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 		if s.Incarnation() != e.Incarnation() || s.Expired(w.now) {
 			return false
 		}
-		switch w.track(m, s, e.Dir()) {
+		switch w.track(m, e.Session(), e.Dir()) {
 		case trackRenew:
 			return false
 		case trackPass:

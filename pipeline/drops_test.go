@@ -71,6 +71,17 @@ func ownedBy(b *bed, lcore, n int, to string) (frames [][]byte) {
 	return frames
 }
 
+// opening are SYNs of web to app, of flows that one lcore owns.
+func opening(b *bed, lcore, n int) (frames [][]byte) {
+	for port := uint16(1); len(frames) < n; port++ {
+		f := b.tcp("web", "app", port, 80, conntrack.SYN)
+		if b.engine.Explain(b.eni("web"), f).Lcore == lcore {
+			frames = append(frames, f)
+		}
+	}
+	return frames
+}
+
 // With two lcores, the bed gives web's queue to the first and web2's to the
 // second.
 func twoLcores() bedOptions {
@@ -139,8 +150,17 @@ var dropCases = map[drop.Reason]dropCase{
 	drop.MidstreamTCP:               {configured(func(c *Config) { c.PickupMidstream = false }), sends(tcpFlags(conntrack.ACK)), ""},
 	drop.SessionTableFull:           {configured(func(c *Config) { c.Sessions = 16 }), func(b *bed) { b.inject("web", ownedBy(b, 0, 40, "app")...) }, ""},
 	drop.ConntrackAllowanceExceeded: {changed(func(o *policy.Objects) { o.Instances[0].ConntrackAllowance = 1 }), sends(udpTo("app", 80), udpTo("app", 5201)), ""},
-	drop.TCPInvalidFlags:            {bedOptions{}, sends(tcpFlags(0), tcpFlags(conntrack.SYN), tcpFlags(conntrack.SYN|conntrack.FIN)), ""},
-	drop.TCPSessionClosed:           {bedOptions{}, sends(tcpFlags(conntrack.SYN), tcpFlags(conntrack.RST), tcpFlags(conntrack.ACK)), ""},
+	drop.ConntrackHalfOpenExceeded: {func() bedOptions {
+		o := openObjects()
+		o.ENIs[0].ConntrackHalfOpen = 2
+		return bedOptions{lcores: 2, objects: o}
+	}(), func(b *bed) { // an lcore cannot end another's
+		b.inject("web", opening(b, 0, 2)...)
+		b.settle()
+		b.inject("web", opening(b, 1, 1)...)
+	}, ""},
+	drop.TCPInvalidFlags:  {bedOptions{}, sends(tcpFlags(0), tcpFlags(conntrack.SYN), tcpFlags(conntrack.SYN|conntrack.FIN)), ""},
+	drop.TCPSessionClosed: {bedOptions{}, sends(tcpFlags(conntrack.SYN), tcpFlags(conntrack.RST), tcpFlags(conntrack.ACK)), ""},
 	drop.TTLExpired: {bedOptions{}, sends(func(b *bed) []byte {
 		ip := b.ip("web", "app")
 		ip.TTL = 1

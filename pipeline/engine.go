@@ -31,6 +31,7 @@ type Config struct {
 	FlowIdle        time.Duration // after which an entry unused is removed
 	Sessions        int           // tracked connections
 	PickupMidstream bool          // track TCP connections whose beginning was not seen
+	EvictEarly      bool          // end half-open, closing and one-way sessions where there is no room for new ones
 	Timeouts        conntrack.Timeouts
 	EmptyRounds     int           // rounds without work before the lcore pauses
 	Sleep           time.Duration // how long it pauses; 0 never pauses
@@ -169,6 +170,7 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 		_ = w.cache.Free()
 		return nil, err
 	}
+	w.sessions.EvictEarly(e.cfg.EvictEarly)
 	return w, nil
 }
 
@@ -267,11 +269,23 @@ func (e *Engine) SetPolicy(snap *policy.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	e.setAllowances(snap)
+	e.view.Store(v)
+	return nil
+}
+
+func (e *Engine) setAllowances(snap *policy.Snapshot) {
 	for i := range snap.NumInstances() {
 		e.allowances.SetLimit(uint16(i), int64(snap.Instance(uint16(i)).ConntrackAllowance))
 	}
-	e.view.Store(v)
-	return nil
+	for i := range snap.ENIs {
+		r := &snap.ENIs[i]
+		if r.Dead() { // what it still uses stays with its instance
+			e.allowances.ForgetENI(uint16(i))
+		} else {
+			e.allowances.SetENI(uint16(i), r.Instance, int(r.Guaranteed))
+		}
+	}
 }
 
 // Policy returns the snapshot in force.

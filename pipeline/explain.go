@@ -221,45 +221,22 @@ func (x *Explanation) track(e *Engine, v *view, replaced *conntrack.Session) {
 		return
 	}
 	x.NewState = conntrack.Initial(m.Proto, m.TCPFlags, e.cfg.PickupMidstream)
-	from, to := v.snap.ENIs[m.ENI].Instance, v.snap.ENIs[x.Egress].Instance
-	switch {
-	case x.NewState == conntrack.None && conntrack.ValidFlags(m.TCPFlags):
-		refuse(drop.MidstreamTCP)
-	case x.NewState == conntrack.None:
-		refuse(drop.TCPInvalidFlags)
-	case w.sessions.Len() >= w.sessions.Cap() && replaced == nil:
-		refuse(drop.SessionTableFull)
-	case !e.allows(v, from, to, replaced):
-		refuse(drop.ConntrackAllowanceExceeded)
-	}
-}
-
-// allows reports whether the allowances of both instances have room for a
-// connection, after that of old has ended, if it is not nil.
-func (e *Engine) allows(v *view, from, to uint16, old *conntrack.Session) bool {
-	for _, i := range [2]uint16{from, to} {
-		used := e.allowances.Used(i) + ends(i, from, to)
-		if old != nil {
-			a, b := old.Instances()
-			used -= ends(i, a, b)
+	if x.NewState == conntrack.None {
+		if conntrack.ValidFlags(m.TCPFlags) {
+			refuse(drop.MidstreamTCP)
+		} else {
+			refuse(drop.TCPInvalidFlags)
 		}
-		if limit := int64(v.snap.Instance(i).ConntrackAllowance); limit != 0 && used > limit {
-			return false
-		}
+		return
 	}
-	return true
-}
-
-// ends returns how many ends of a connection are at an instance.
-func ends(instance, from, to uint16) int64 {
-	n := int64(0)
-	if from == instance {
-		n++
+	from, to := &v.snap.ENIs[m.ENI], &v.snap.ENIs[x.Egress]
+	n := conntrack.New{
+		Key: x.Key, Responder: x.Egress, Instances: [2]uint16{from.Instance, to.Instance}, Tracked: [2]bool{true, true},
+		State: x.NewState, HalfOpen: from.HalfOpen,
 	}
-	if to == instance {
-		n++
+	if result := w.sessions.Foresee(&n, replaced); result != conntrack.Created {
+		refuse(noSession[result])
 	}
-	return n
 }
 
 // explainRewrite adds the step that comes after policy.

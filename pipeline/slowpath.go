@@ -77,7 +77,7 @@ func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
 	w.install(m, k, &a)
 	if fresh { // the packet has made the state already
 		s.Count(0, m.L3Len, w.now)
-	} else if w.track(m, s, dir) != trackPass {
+	} else if w.track(m, id, dir) != trackPass {
 		return
 	}
 	w.forward(m, k, a.Egress, a.Queue)
@@ -144,13 +144,11 @@ func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision) (uint
 		Instances: [2]uint16{w.enis[m.ENI].Instance, w.enis[d.Egress].Instance}, Tracked: [2]bool{true, true},
 		Groups: [2]uint16{d.SGOut.Group(), d.SGIn.Group()},
 		State:  state, Now: w.now, TimeoutNanosec: w.timeout(state, m.ENI, d.Egress, false),
+		HalfOpen: w.enis[m.ENI].HalfOpen,
 	}
 	id, result := w.sessions.Create(&n)
-	switch result {
-	case conntrack.TableFull:
-		return conntrack.NoSession, drop.SessionTableFull
-	case conntrack.AllowanceExceeded:
-		return conntrack.NoSession, drop.ConntrackAllowanceExceeded
+	if result != conntrack.Created {
+		return conntrack.NoSession, noSession[result]
 	}
 	w.counters.local[countSessions]++
 	// If the other side sent something before it was asked, its flow may be
@@ -161,6 +159,14 @@ func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision) (uint
 	reverse.Tail |= uint64(hash.KeyRouted)
 	w.cache.Remove(m.Hash, &reverse)
 	return id, drop.Unset
+}
+
+// noSession names the reasons for which a session cannot be created.
+var noSession = [...]drop.Reason{
+	conntrack.TableFull:                  drop.SessionTableFull,
+	conntrack.AllowanceExceeded:          drop.ConntrackAllowanceExceeded,
+	conntrack.ResponderAllowanceExceeded: drop.ConntrackAllowanceExceeded,
+	conntrack.HalfOpenExceeded:           drop.ConntrackHalfOpenExceeded,
 }
 
 func (w *Worker) install(m *Meta, k *hash.FlowKey, a *flowcache.Action) {

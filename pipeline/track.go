@@ -15,7 +15,8 @@ const (
 )
 
 // track is the stage that follows a session's state, time and counters.
-func (w *Worker) track(m *Meta, s *conntrack.Session, dir int) trackResult {
+func (w *Worker) track(m *Meta, id uint32, dir int) trackResult {
+	s := w.sessions.At(id)
 	state := s.State()
 	switch {
 	case state.IsTCP():
@@ -34,10 +35,12 @@ func (w *Worker) track(m *Meta, s *conntrack.Session, dir int) trackResult {
 			m.Verdict, m.Reason = VerdictDrop, refusal(state, m.TCPFlags)
 			return trackRefuse
 		}
-		s.Enter(next, w.timeout(next, s.Originator(), s.Responder(), answered))
+		w.sessions.Enter(id, next, w.timeout(next, s.Originator(), s.Responder(), answered), answered)
+	case dir == 1 && s.Packets(1) == 0:
+		w.sessions.Answered(id)
 	case state == conntrack.UDPSingle:
 		if becomesStream(s, dir) {
-			s.Enter(conntrack.UDPStream, w.timeout(conntrack.UDPStream, s.Originator(), s.Responder(), true))
+			w.sessions.Enter(id, conntrack.UDPStream, w.timeout(conntrack.UDPStream, s.Originator(), s.Responder(), true), true)
 		}
 	}
 	s.Count(dir, m.L3Len, w.now)

@@ -33,6 +33,7 @@ func (c *compiler) interfaces() {
 			MTU: uint16(e.MTU), Queues: uint16(e.Queues),
 			TCPEstablished: uint32(e.TCPEstablished), UDP: uint16(e.UDP), UDPStream: uint16(e.UDPStream),
 			FragmentRate: uint32(e.FragmentRate),
+			Guaranteed:   uint32(e.ConntrackGuaranteed), HalfOpen: uint32(e.ConntrackHalfOpen),
 		}
 		if e.SourceDestCheck {
 			r.Flags |= SourceDestCheck

@@ -36,4 +36,7 @@ const (
 	MinTCPEstablished, MaxTCPEstablished = 60, 432000 // seconds, S1.5
 	MinUDP, MaxUDP                       = 30, 60
 	MinUDPStream, MaxUDPStream           = 60, 180
+
+	MaxConntrackGuaranteed = 1<<20 - 1 // S1.6
+	MaxConntrackHalfOpen   = 1 << 26   // S1.9
 )

@@ -166,5 +166,10 @@ type ENI struct {
 	UDP             int
 	UDPStream       int
 	FragmentRate    int // fragments that it may send a second; 0 is no limit
-	Pos             Pos
+	// ConntrackGuaranteed is how much of its instance's allowance nobody else
+	// may use; ConntrackHalfOpen how many of the connections that it begins may
+	// be half open, 0 for any number.
+	ConntrackGuaranteed int
+	ConntrackHalfOpen   int
+	Pos                 Pos
 }

@@ -37,8 +37,13 @@ type ENIRecord struct {
 	// FragmentRate is how many fragments it may send a second; 0 is no limit. It
 	// decides no flow, and so does not raise Gen.
 	FragmentRate uint32
+	// Connections of its instance's allowance that nobody else may use, and
+	// those that it may have half open; 0 is no limit (S1.6, S1.9).
+	// They concern new flows only, and do not raise Gen.
+	Guaranteed uint32
+	HalfOpen   uint32
 
-	_ [24]byte // fills the cache line
+	_ [16]byte // fills the cache line
 }
 
 // Dead reports whether the record is of a removed ENI.

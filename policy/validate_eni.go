@@ -12,6 +12,29 @@ func (c *checker) checkInstances() {
 			c.errorf(in.Pos, "instance %q: the conntrack allowance %d is negative; 0 means no limit", in.ID, in.ConntrackAllowance)
 		}
 	}
+	c.checkGuarantees()
+}
+
+// checkGuarantees sees that what the ENIs of an instance are guaranteed fits
+// its allowance. The ENI with which it no longer does is named.
+func (c *checker) checkGuarantees() {
+	sums := make(map[string]int)
+	for i := range c.o.ENIs {
+		e := &c.o.ENIs[i]
+		at, known := c.instances.at[e.Instance]
+		if !known || e.ConntrackGuaranteed <= 0 {
+			continue
+		}
+		in := &c.o.Instances[at]
+		before := sums[e.Instance]
+		sums[e.Instance] += e.ConntrackGuaranteed
+		switch limit := in.ConntrackAllowance; {
+		case limit == 0:
+			c.errorf(e.Pos, "ENI %q: %d connections are guaranteed, but instance %q has no conntrack allowance to take them from", e.ID, e.ConntrackGuaranteed, in.ID)
+		case before <= limit && sums[e.Instance] > limit:
+			c.errorf(e.Pos, "ENI %q: with its %d connections the ENIs of instance %q are guaranteed %d; its conntrack allowance is %d", e.ID, e.ConntrackGuaranteed, in.ID, sums[e.Instance], limit)
+		}
+	}
 }
 
 // inVPC is a thing that must be unique within a VPC.
@@ -73,6 +96,8 @@ func (c *checker) checkSettings(e *ENI, owner string) {
 	between("the idle timeout of UDP in seconds", e.UDP, MinUDP, MaxUDP)
 	between("the rate of fragments", e.FragmentRate, 0, MaxFragmentRate)
 	between("the idle timeout of UDP streams in seconds", e.UDPStream, MinUDPStream, MaxUDPStream)
+	between("the number of guaranteed connections", e.ConntrackGuaranteed, 0, MaxConntrackGuaranteed)
+	between("the number of half-open connections", e.ConntrackHalfOpen, 0, MaxConntrackHalfOpen)
 }
 
 func (c *checker) checkMAC(e *ENI, i int, owner, vpc string, macs map[inVPC[[6]byte]]int, routers map[inVPC[[6]byte]]string) {

@@ -106,6 +106,7 @@ const (
 	MidstreamTCP
 	SessionTableFull
 	ConntrackAllowanceExceeded
+	ConntrackHalfOpenExceeded
 
 	// track and rewrite
 	TCPInvalidFlags
@@ -173,6 +174,7 @@ var infos = [Count]Info{
 	MidstreamTCP:               {"midstream_tcp", StageSlowPath, "", "", "A TCP packet without SYN met no session, and midstream is strict."},
 	SessionTableFull:           {"session_table_full", StageSlowPath, "", "", "The lcore's session table is full."},
 	ConntrackAllowanceExceeded: {"conntrack_allowance_exceeded", StageSlowPath, "", "", "The instance has used up its allowance of tracked connections; only new ones are refused."},
+	ConntrackHalfOpenExceeded:  {"conntrack_half_open_exceeded", StageSlowPath, "", "", "The ENI has begun as many connections as it may have half open, and none of this lcore's can make room."},
 	TCPInvalidFlags:            {"tcp_invalid_flags", StageTrack, "", "", "The TCP flags make no sense together."},
 	TCPSessionClosed:           {"tcp_session_closed", StageTrack, "", "", "A TCP packet came after a reset or for a connection that its flags do not fit."},
 	TTLExpired:                 {"ttl_expired", StageRewrite, HalfEgress, "", "The TTL or hop limit does not suffice to cross the router."},
