@@ -18,11 +18,12 @@ type codec struct {
 	name  string // the kind's name in docs/configuration.md
 	want  string // completes the sentence "KEY must be ..."
 	tag   string // YAML type that the value must have; "" for any text
+	own   bool   // the value reads itself, see Value
 	parse func(text string) (reflect.Value, bool)
 }
 
 func codecOf[T any](name, want, tag string, parse func(string) (T, bool)) *codec {
-	return &codec{name, want, tag, func(text string) (reflect.Value, bool) {
+	return &codec{name: name, want: want, tag: tag, parse: func(text string) (reflect.Value, bool) {
 		v, ok := parse(text)
 		return reflect.ValueOf(v), ok
 	}}

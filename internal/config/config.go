@@ -17,6 +17,8 @@ import (
 	"io"
 	"os"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/nitrod/nitrod/policy"
 )
 
@@ -66,20 +68,30 @@ func Load(path string, cpus []int) (*Config, error) {
 // values.
 func Parse(name string, data []byte, cpus []int) (*Config, error) {
 	d := newDecoder(name)
-	if len(data) > maxFileSize {
-		d.errorf(policy.Pos{File: name}, "the file is larger than %d MiB", maxFileSize>>20)
-		return nil, d.errs
-	}
-	root := d.root(data)
+	root := d.read(data)
 	if root == nil {
 		return nil, d.errs
 	}
+	return d.config(root, cpus)
+}
+
+// read parses data as YAML and returns its top node, or nil after an error.
+func (d *decoder) read(data []byte) *yaml.Node {
+	if len(data) > maxFileSize {
+		d.errorf(policy.Pos{File: d.file}, "the file is larger than %d MiB", maxFileSize>>20)
+		return nil
+	}
+	return d.root(data)
+}
+
+// config makes a configuration of the YAML below root.
+func (d *decoder) config(root *yaml.Node, cpus []int) (*Config, error) {
 	var doc document
 	if !d.document(root, &doc) {
 		return nil, sorted(d.errs)
 	}
 
-	cfg := &Config{File: name, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Conntrack: doc.Conntrack}
+	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Conntrack: doc.Conntrack}
 	d.checkHost(&doc.Host, cpus)
 	cfg.Host.Lcores.CPUs = doc.Host.Lcores.resolve(cpus)
 	cfg.Objects = d.objects(&doc)

@@ -26,6 +26,9 @@ type decoder struct {
 	bad    map[any]bool       // fields whose value was refused
 	fields map[reflect.Type][]field
 	values int // values that may still be decoded
+
+	origin   map[*yaml.Node]string // files of the nodes that are not from file
+	portless bool                  // the key port may be left out
 }
 
 func newDecoder(file string) *decoder {
@@ -34,7 +37,7 @@ func newDecoder(file string) *decoder {
 
 // document decodes the top node of a file. It reports whether the result is
 // whole enough for further checks.
-func (d *decoder) document(root *yaml.Node, doc *document) bool {
+func (d *decoder) document(root *yaml.Node, doc any) bool {
 	d.values = countNodes(root) + maxRepeated
 	v := reflect.ValueOf(doc).Elem()
 	d.applyDefaults(v)
@@ -80,7 +83,11 @@ func (d *decoder) fail(p any, otherwise policy.Pos, format string, args ...any) 
 }
 
 func (d *decoder) pos(n *yaml.Node) policy.Pos {
-	return policy.Pos{File: d.file, Line: n.Line, Column: n.Column}
+	file, ok := d.origin[n]
+	if !ok {
+		file = d.file
+	}
+	return policy.Pos{File: file, Line: n.Line, Column: n.Column}
 }
 
 func (d *decoder) fieldsOf(t reflect.Type) []field {
@@ -121,6 +128,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, owner string) {
 		return
 	}
 	switch {
+	case f.codec != nil && f.codec.own:
+		d.own(n, v, f, owner)
 	case f.isList:
 		d.list(n, v, f, owner)
 	case f.codec == nil:
@@ -132,6 +141,13 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, owner string) {
 		d.list(n, cpus, &field{key: f.key, isList: true, min: "0", required: true, typ: cpus.Type(), codec: byType[cpus.Type().Elem()]}, owner)
 	default:
 		d.scalar(n, v, f, owner)
+	}
+}
+
+// own lets a value read itself.
+func (d *decoder) own(n *yaml.Node, v reflect.Value, f *field, owner string) {
+	if bad, want := v.Addr().Interface().(Value).Take(n); bad != nil {
+		d.reject(bad, v, in(f.key, owner), want)
 	}
 }
 
@@ -228,7 +244,7 @@ func (d *decoder) object(n *yaml.Node, v reflect.Value, noun, owner string) {
 	}
 	for i := range fields {
 		f := &fields[i]
-		if _, ok := keys.lines[f.key]; ok || !f.required {
+		if _, ok := keys.lines[f.key]; ok || !f.required || d.portless && f.key == portKey {
 			continue
 		}
 		d.bad[v.Field(f.index).Addr().Interface()] = true

@@ -23,9 +23,10 @@ type Key struct {
 
 // Describe returns the schema, in the order of the file and each object before
 // those in it. The first section is the file itself.
-func Describe() []Section {
-	return describe(nil, "", reflect.TypeFor[document](), false)
-}
+func Describe() []Section { return DescribeOf(document{}) }
+
+// DescribeOf is Describe for another file that Decode reads: doc is its struct.
+func DescribeOf(doc any) []Section { return describe(nil, "", reflect.TypeOf(doc), false) }
 
 func describe(sections []Section, path string, t reflect.Type, isList bool) []Section {
 	at := len(sections)

@@ -50,6 +50,11 @@ func fieldsOf(t reflect.Type) []field {
 			f.enum = strings.Split(enum, ",")
 		}
 		elem := sf.Type
+		if own, ok := reflect.New(elem).Interface().(Value); ok {
+			f.codec = &codec{name: own.Kind(), own: true}
+			fields = append(fields, f)
+			continue
+		}
 		if elem.Kind() == reflect.Slice {
 			f.isList, elem = true, elem.Elem()
 		}
