@@ -105,9 +105,7 @@ func newBed(t tb, o bedOptions) *bed {
 // close ends the engine as a stop does, and checks that every packet is
 // accounted for and given back.
 func (b *bed) close() {
-	for _, w := range b.engine.workers {
-		w.drain()
-	}
+	b.engine.Drain()
 	if held := b.engine.Total(); held.Held() != 0 {
 		b.t.Errorf("after the end %d packets are held", held.Held())
 	}
@@ -150,49 +148,15 @@ func (b *bed) inject(id string, frames ...[]byte) {
 // checks the law of accounting and the pool.
 func (b *bed) settle() Stats {
 	b.t.Helper()
-	for quiet := 0; quiet < 3; {
-		moved := 0
-		for _, w := range b.engine.workers {
-			moved += w.Round()
-		}
-		for _, w := range b.engine.workers {
-			if w.waiting.n > 0 {
-				moved++
-			}
-		}
-		if moved == 0 {
-			quiet++
-		} else {
-			quiet = 0
-		}
-	}
+	b.engine.Settle()
 	return b.stats()
 }
 
 // stats publishes the counters and checks the law.
 func (b *bed) stats() Stats {
 	b.t.Helper()
-	held := 0
-	for _, w := range b.engine.workers {
-		w.counters.publish()
-		w.eniCounts.publish()
-		held += w.waiting.n
-		for _, r := range w.in {
-			if r != nil {
-				held += r.Len()
-			}
-		}
-		for _, r := range w.sendIn {
-			if r != nil {
-				held += r.Len()
-			}
-		}
-		for i := range w.out {
-			if q := w.out[i].queue; q != nil {
-				held += q.Len()
-			}
-		}
-	}
+	b.engine.Publish()
+	held := b.engine.InHand()
 	s := b.engine.Total()
 	if s.Held() != int64(held) {
 		b.t.Fatalf("rx %d + originated %d = tx %d + consumed %d + dropped %d + held %d does not hold: %d are held",

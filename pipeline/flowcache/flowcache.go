@@ -263,6 +263,15 @@ func (c *Cache) remove(id uint32) {
 	c.live.Add(^uint32(0))
 }
 
+// Clear removes every entry.
+func (c *Cache) Clear() {
+	for id := range c.high.Load() {
+		if c.entries[id].Key.Tail != 0 {
+			c.remove(id)
+		}
+	}
+}
+
 // Expire looks at the next n entries and removes those unused for more than
 // idle ticks. It returns how many it removed. Called regularly with a small n it
 // goes round the whole table.

@@ -106,6 +106,10 @@ func twin(t *rapid.T, hashOf func(uint64) uint64) {
 			}
 			delete(model, n)
 		},
+		"clear": func(t *rapid.T) {
+			c.Clear()
+			clear(model)
+		},
 		"use": func(t *rapid.T) {
 			n := keys.Draw(t, "key")
 			k := testKey(n)
