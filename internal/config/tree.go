@@ -106,7 +106,7 @@ func (t *Tree) Remove(key, id string) (*Tree, bool) {
 		return t, false
 	}
 	list := t.root.Content[at+1]
-	i := slices.IndexFunc(list.Content, func(n *yaml.Node) bool { return idOf(n) == id })
+	i := slices.IndexFunc(list.Content, func(n *yaml.Node) bool { return nodeID(n) == id })
 	if list.Kind != yaml.SequenceNode || i < 0 {
 		return t, false
 	}
@@ -163,7 +163,7 @@ func (t *Tree) join(under, over *yaml.Node) *yaml.Node {
 func (t *Tree) joinObjects(under, over *yaml.Node) *yaml.Node {
 	out := t.copyOf(under)
 	for _, object := range over.Content {
-		i := slices.IndexFunc(out.Content, func(n *yaml.Node) bool { return idOf(n) == idOf(object) })
+		i := slices.IndexFunc(out.Content, func(n *yaml.Node) bool { return nodeID(n) == nodeID(object) })
 		if i < 0 {
 			out.Content = append(out.Content, object)
 		} else {
@@ -175,10 +175,10 @@ func (t *Tree) joinObjects(under, over *yaml.Node) *yaml.Node {
 
 // objects reports whether n is a list of which every item has an id.
 func objects(n *yaml.Node) bool {
-	return n.Kind == yaml.SequenceNode && !slices.ContainsFunc(n.Content, func(n *yaml.Node) bool { return idOf(n) == "" })
+	return n.Kind == yaml.SequenceNode && !slices.ContainsFunc(n.Content, func(n *yaml.Node) bool { return nodeID(n) == "" })
 }
 
-func idOf(n *yaml.Node) string {
+func nodeID(n *yaml.Node) string {
 	if at := keyAt(n, "id"); at >= 0 {
 		return n.Content[at+1].Value
 	}

@@ -11,7 +11,7 @@
 //
 // Names are those of ENIs: of a packet that is sent they say the port, the
 // MACs and the addresses, so that only what matters need be written. Every
-// field can be written. docs/scenarios.md has the whole grammar.
+// field can be written. Each word is described with the scenarios that use it.
 //
 // A packet is printed with all its fields, so that Parse of what Print wrote is
 // the same frame, byte by byte; what the language has no words for is printed
