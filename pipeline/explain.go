@@ -34,6 +34,16 @@ type Explanation struct {
 	Egress uint16 // ENI
 	Queue  uint8
 	Policy policy.Trace // the steps of policy, also where the flow cache spares them
+
+	ahead bool // of policy alone: no steps, and no state of a session that stays
+}
+
+// trace is where policy writes its steps.
+func (x *Explanation) trace() *policy.Trace {
+	if x.ahead {
+		return nil
+	}
+	return &x.Policy
 }
 
 // Explain says what the datapath would do with a frame that ENI eni sends now.
@@ -167,7 +177,7 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	if x.HasSession {
 		far = farEnd(&x.Session, x.Dir)
 	}
-	d, inSession := decideFlow(v.snap, &q, far, &x.Policy)
+	d, inSession := decideFlow(v.snap, &q, far, x.trace())
 	if !x.Cached && !inSession {
 		x.HasSession = false
 	}
@@ -186,13 +196,13 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 		}
 	} else {
 		x.decided(v, &d, k)
-		if x.Reason == drop.RouterNoService && asksRouterForDHCP(v, m, k.SrcPort(), k.DstPort(), uint32(k.Dst.Lo)) {
+		if x.Reason == drop.RouterNoService && !x.ahead && asksRouterForDHCP(v, m, k.SrcPort(), k.DstPort(), uint32(k.Dst.Lo)) {
 			x.Class, x.Policy.Steps = classNames[classDHCP], nil
 			x.dhcp(v, frame)
 			return
 		}
 	}
-	if x.Verdict != VerdictForward {
+	if x.Verdict != VerdictForward || x.ahead && x.HasSession {
 		return
 	}
 	var replaced *conntrack.Session

@@ -23,8 +23,16 @@ type outcome struct {
 // fate injects a frame alone and sees what becomes of it.
 func (b *bed) fate(eni string, frame []byte) outcome {
 	b.t.Helper()
+	return b.fateAt(b.eni(eni), frame)
+}
+
+// fateAt is fate at the port of an ENI that may be gone.
+func (b *bed) fateAt(eni uint16, frame []byte) outcome {
+	b.t.Helper()
 	before := b.stats()
-	b.inject(eni, frame)
+	if !b.ports[eni].Inject(0, frame) {
+		b.t.Fatal("the port takes no more frames")
+	}
 	after := b.settle()
 	o := outcome{egress: noENI}
 	var all []outcome

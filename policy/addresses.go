@@ -21,6 +21,9 @@ func addr(a hash.Addr, v6 bool) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
+// AddrOf returns the netip form of an address in a FlowKey of IPv4 or IPv6.
+func AddrOf(a hash.Addr, v6 bool) netip.Addr { return addr(a, v6) }
+
 // KeyAddr returns the FlowKey form of a. An invalid address gives zero.
 func KeyAddr(a netip.Addr) hash.Addr {
 	if !a.IsValid() {
