@@ -20,6 +20,8 @@ type session struct {
 	huge         *machine.Hugepages
 	noHuge       bool
 	tempDir      string
+	library      string // of traffic.BuildSource, once it is built
+	libraryDir   string
 	report       report.Report
 }
 
@@ -44,7 +46,7 @@ func bench(ctx context.Context, opts options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(s.tempDir)
-	defer func() { err = errors.Join(err, s.huge.Restore()) }()
+	defer func() { err = errors.Join(err, s.huge.Restore(), os.RemoveAll(s.libraryDir)) }()
 	if err := s.huge.Need(64); err != nil {
 		s.noHuge = true
 		fmt.Fprintf(os.Stderr, "bench: %v; every peer runs without, and figures are lower\n", err)

@@ -43,7 +43,7 @@ func (s *session) runGaps(ctx context.Context) error {
 		return nil
 	}
 	defer func() { _ = dpdk.Cleanup() }() // the process ends soon
-	setup, err := s.setup(benchCase{traffic.UDP4, 1000})
+	setup, err := s.setup(benchCase{kind: traffic.UDP4, flows: 1000})
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func TestParseFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if quick.rounds != 2 || quick.duration != time.Second || len(choose(allCases, quick.cases)) != 4 {
+	if quick.rounds != 2 || quick.duration != time.Second || len(choose(allCases, quick.cases)) != 6 {
 		t.Errorf("-quick -rounds 2: %+v with %d cases", quick, len(choose(allCases, quick.cases)))
 	}
 	only, err := parseFlags([]string{"-only-gaps"})
@@ -41,7 +41,7 @@ func TestParseFlags(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	got := choose(allCases, regexp.MustCompile("^tcp4/"))
-	want := []benchCase{{"tcp4", 1000}, {"tcp4", 100_000}}
+	want := []benchCase{{kind: "tcp4", flows: 1000}, {kind: "tcp4", flows: 100_000}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(benchCase{})); diff != "" {
 		t.Error(diff)
 	}

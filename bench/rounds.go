@@ -16,6 +16,8 @@ import (
 var (
 	ovsBetter = []string{sampleKey("ovs_ct", peers.VariantDefault), sampleKey("ovs_ct", peers.VariantEMC0)}
 	ovsOnce   = sampleKey("ovs_ct", peers.VariantCommitOnce)
+
+	ovsRulesFirst = sampleKey("ovs_ct", peers.VariantRulesFirst)
 )
 
 func sampleKey(peer, variant string) string {
@@ -37,7 +39,7 @@ func (s *session) runCases(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		result := s.runCase(ctx, setup)
+		result := s.runCase(ctx, c, setup)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -48,29 +50,59 @@ func (s *session) runCases(ctx context.Context) error {
 
 // setup makes the frames of a case.
 func (s *session) setup(c benchCase) (peers.Setup, error) {
-	spec := traffic.Spec{Kind: c.kind, Flows: c.flows, A: s.a, B: s.b}
-	files, err := spec.Files(s.opts.frames)
-	if err != nil {
-		return peers.Setup{}, err
+	setup := peers.Setup{
+		Spec: traffic.Spec{Kind: c.kind, Flows: max(c.flows, 1), A: s.a, B: s.b},
+		CPU:  s.cpu, Control: s.control, NoHuge: s.noHuge, TempDir: s.tempDir, Rules: c.rules,
 	}
-	return peers.Setup{Spec: spec, Files: files, CPU: s.cpu, Control: s.control, NoHuge: s.noHuge, TempDir: s.tempDir}, nil
+	written := setup.Spec
+	if c.flows == 0 || c.flows > maxFileFlows {
+		written.Flows = 1
+		library, err := s.sourceLibrary()
+		if err != nil {
+			return peers.Setup{}, err
+		}
+		setup.Source = &traffic.Source{Library: library, Flows: c.flows}
+	}
+	var err error
+	setup.Files, err = written.Files(s.opts.frames)
+	return setup, err
 }
 
-func (s *session) allPeers() []peers.Peer {
-	all := []peers.Peer{peers.Nitrod{Binary: s.opts.nitrod}, peers.Testpmd{}, peers.OVS{}}
-	return slices.DeleteFunc(all, func(p peers.Peer) bool { return !slices.Contains(s.opts.peers, p.Name()) })
+// maxFileFlows is the most flows for which there is a frame of each in a file:
+// beyond it the buffers take more memory than the tables.
+const maxFileFlows = 1_000_000
+
+// sourceLibrary builds the library once a run. DPDK loads none from below a
+// directory that everyone may write to, such as the usual ones for temporary
+// files.
+func (s *session) sourceLibrary() (_ string, err error) {
+	if s.library != "" {
+		return s.library, nil
+	}
+	if s.libraryDir, err = os.MkdirTemp("/var/cache", "nitrod-bench"); err != nil {
+		return "", err
+	}
+	s.library, err = traffic.BuildSource(s.libraryDir)
+	return s.library, err
+}
+
+// casePeers returns the peers that a case is measured with.
+func (s *session) casePeers(c benchCase) []peers.Peer {
+	all := []peers.Peer{peers.Nitrod{Binary: s.opts.nitrod, Memory: s.memory}, peers.Testpmd{}, peers.OVS{}}
+	names := c.peers(s.opts.peers)
+	return slices.DeleteFunc(all, func(p peers.Peer) bool { return !slices.Contains(names, p.Name()) })
 }
 
 // runCase measures the peers in turn, round after round, so that a machine
 // that grows slower or faster does so for all of them. Every measurement has a
 // fresh process: nothing of one peer is left in memory while another runs.
-func (s *session) runCase(ctx context.Context, setup peers.Setup) report.Case {
+func (s *session) runCase(ctx context.Context, what benchCase, setup peers.Setup) report.Case {
 	c := report.Case{
-		Case: string(setup.Spec.Kind), Flows: setup.Spec.Flows,
+		Case: string(what.kind), Flows: what.flows, Rules: what.rules.N, RuleLast: what.rules.Last,
 		Missing: map[string]string{}, Samples: map[string][]float64{},
 	}
 	for range s.opts.rounds {
-		for _, p := range s.allPeers() {
+		for _, p := range s.casePeers(what) {
 			if c.Missing[p.Name()] != "" || ctx.Err() != nil {
 				continue
 			}
@@ -82,6 +114,7 @@ func (s *session) runCase(ctx context.Context, setup peers.Setup) report.Case {
 			for _, sample := range samples {
 				key := sampleKey(p.Name(), sample.Variant)
 				c.Samples[key] = append(c.Samples[key], sample.Mpps)
+				c.Note(p.Name(), sample.Connections, sample.Capacity)
 				fmt.Fprintf(os.Stderr, "  %-32s %7.2f Mpps\n", key, sample.Mpps)
 				for _, f := range sample.Flags {
 					c.Flag(f)
@@ -89,7 +122,7 @@ func (s *session) runCase(ctx context.Context, setup peers.Setup) report.Case {
 			}
 		}
 	}
-	c.Finish(ovsBetter, ovsOnce)
+	c.Finish(ovsBetter, ovsOnce, ovsRulesFirst)
 	return c
 }
 

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/nitrod/nitrod/bench/traffic"
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/policy"
+	"github.com/nitrod/nitrod/policy/secgroup"
 )
 
 func TestEndpoints(t *testing.T) {
@@ -36,6 +38,9 @@ func TestNitrodConfig(t *testing.T) {
 	}{
 		{Setup{Spec: traffic.Spec{Kind: traffic.UDP4, Flows: 1}, Files: []string{"/f/ab"}, CPU: 1}, 1 << 19},
 		{Setup{Spec: traffic.Spec{Kind: traffic.TCP4, Flows: 1_000_000}, Files: []string{"/f/ab", "/f/ba"}, CPU: 1, NoHuge: true}, 1 << 21},
+		{Setup{Spec: traffic.Spec{Kind: traffic.UDP4, Flows: 1}, Files: []string{"/f/ab"}, CPU: 1, Rules: RuleSet{N: 1000}}, 1 << 19},
+		{Setup{Spec: traffic.Spec{Kind: traffic.NewTCP4, Flows: 1}, Files: []string{"/f/ab"}, CPU: 1, Rules: RuleSet{N: 1000, Last: true}, Source: &traffic.Source{Library: "/f/source.so"}}, firstSessions},
+		{Setup{Spec: traffic.Spec{Kind: traffic.NewTCP4, Flows: 1}, Files: []string{"/f/ab"}, CPU: 1, Rules: RuleSet{N: 1}, Sessions: 5000, Source: &traffic.Source{Library: "/f/source.so"}}, 5000},
 	} {
 		cfg, err := config.Parse("bench", []byte(NitrodConfig(tc.setup, "/run/bench.sock")), []int{0, 1})
 		if err != nil {
@@ -53,6 +58,12 @@ func TestNitrodConfig(t *testing.T) {
 		if cfg.Tables.Sessions != tc.sessions || cfg.Tables.Flows != 2*tc.sessions {
 			t.Errorf("tables %+v, want %d sessions", cfg.Tables, tc.sessions)
 		}
+		if tc.setup.Source != nil {
+			if cfg.Conntrack.TCPSynSent != newFlowTimeout || cfg.Tables.FlowIdle != newFlowTimeout || cfg.SlowPath.Budget < cfg.Host.Burst ||
+				!slices.Equal(cfg.Host.EAL, []string{"-d", "/f/source.so"}) {
+				t.Errorf("new flows: %+v, %+v, %+v, EAL %q", cfg.Conntrack, cfg.Tables, cfg.SlowPath, cfg.Host.EAL)
+			}
+		}
 		if cfg.Conntrack.TCPMidstream != config.MidstreamPickup {
 			t.Error("a replayed TCP segment without a SYN would be refused")
 		}
@@ -64,9 +75,22 @@ func TestNitrodConfig(t *testing.T) {
 }
 
 // Every frame of the benchmark must be one that policy admits, or the rates
-// would be those of drops.
+// would be those of drops; and where there are many rules, by the rule that it
+// is meant for.
 func TestPolicyAdmitsTheFrames(t *testing.T) {
-	setup := Setup{Spec: traffic.Spec{Kind: traffic.UDP4, Flows: 1}}
+	for _, rules := range []RuleSet{{}, {N: 1}, {N: 50}, {N: 1000}, {N: 50, Last: true}, {N: 1000, Last: true}} {
+		kinds := []traffic.Kind{traffic.UDP4, traffic.TCP4, traffic.UDP6}
+		if rules.N != 0 {
+			kinds = []traffic.Kind{traffic.UDP4, traffic.NewTCP4}
+		}
+		for _, kind := range kinds {
+			policyAdmits(t, Setup{Spec: traffic.Spec{Kind: kind, Flows: 500}, Rules: rules})
+		}
+	}
+}
+
+func policyAdmits(t *testing.T, setup Setup) {
+	kind := setup.Spec.Kind
 	cfg, err := config.Parse("bench", []byte(NitrodConfig(setup, "/run/bench.sock")), []int{0, 1})
 	if err != nil {
 		t.Fatal(err)
@@ -94,31 +118,37 @@ func TestPolicyAdmitsTheFrames(t *testing.T) {
 		}
 		index[id] = i
 	}
-	for _, kind := range []traffic.Kind{traffic.UDP4, traffic.TCP4, traffic.UDP6} {
-		spec := traffic.Spec{Kind: kind, Flows: 500, A: a, B: b}
-		for i := range spec.Flows {
-			for _, reply := range []bool{false, true}[:1+map[bool]int{true: 1}[kind.Bidirectional()]] {
-				f := spec.Flow(i)
-				from, to, sport, dport, eni, egress := a, b, f.PortA, f.PortB, index["eni-a"], index["eni-b"]
-				if reply {
-					from, to, sport, dport, eni, egress = to, from, dport, sport, egress, eni
-				}
-				flags, proto := hash.KeyIPv4, uint8(policy.ProtoUDP)
-				src, dst := from.IPv4, to.IPv4
-				if kind == traffic.TCP4 {
-					proto = policy.ProtoTCP
-				}
-				if kind == traffic.UDP6 {
-					flags, src, dst = hash.KeyIPv6, from.IPv6, to.IPv6
-				}
-				d := snap.Decide(&policy.Query{Key: hash.FlowKey{
-					Src: addr(src), Dst: addr(dst),
-					Tail: hash.Tail(sport, dport, eni, proto, flags|hash.KeyRouted),
-				}}, nil)
-				if d.Verdict != policy.Forward || d.Egress != egress {
-					t.Fatalf("%s flow %d (reply %v): %v to ENI %d, reason %v", kind, i, reply, d.Verdict, d.Egress, d.Reason)
-				}
+	spec := traffic.Spec{Kind: kind, Flows: setup.Spec.Flows, A: a, B: b}
+	asked := map[secgroup.Ref]bool{}
+	for i := range spec.Flows {
+		for _, reply := range []bool{false, true}[:1+map[bool]int{true: 1}[kind.Bidirectional()]] {
+			f := spec.Flow(i)
+			from, to, sport, dport, eni, egress := a, b, f.PortA, f.PortB, index["eni-a"], index["eni-b"]
+			if reply {
+				from, to, sport, dport, eni, egress = to, from, dport, sport, egress, eni
+			}
+			flags, proto := hash.KeyIPv4, uint8(policy.ProtoUDP)
+			src, dst := from.IPv4, to.IPv4
+			if kind == traffic.TCP4 || kind == traffic.NewTCP4 {
+				proto = policy.ProtoTCP
+			}
+			if kind == traffic.UDP6 {
+				flags, src, dst = hash.KeyIPv6, from.IPv6, to.IPv6
+			}
+			d := snap.Decide(&policy.Query{Key: hash.FlowKey{
+				Src: addr(src), Dst: addr(dst),
+				Tail: hash.Tail(sport, dport, eni, proto, flags|hash.KeyRouted),
+			}}, nil)
+			if d.Verdict != policy.Forward || d.Egress != egress {
+				t.Fatalf("%s flow %d (reply %v): %v to ENI %d, reason %v", kind, i, reply, d.Verdict, d.Egress, d.Reason)
+			}
+			asked[d.SGIn] = true
+			if last := setup.Rules.N - 1; setup.Rules.Last && (d.SGIn.Index() != last || d.SGOut.Index() != last) {
+				t.Fatalf("%s: rules %d and %d matched, not the last", setup.Rules, d.SGOut.Index(), d.SGIn.Index())
 			}
 		}
+	}
+	if n := setup.Rules.N; n > 1 && !setup.Rules.Last && len(asked) < min(n, spec.Flows)/3 {
+		t.Errorf("%s: only %d rules matched", setup.Rules, len(asked))
 	}
 }

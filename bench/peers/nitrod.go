@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,9 @@ import (
 type Nitrod struct {
 	Binary string
 	Env    []string // added to the environment
+	// Memory sees to the memory of a setup where Start has changed the size of
+	// the tables; nil where nobody does.
+	Memory func(Setup) error
 }
 
 // Name implements Peer.
@@ -36,10 +40,14 @@ type NitrodRun struct {
 	p              *process
 	binary, socket string
 	flows          uint64
+	setup          Setup
 }
 
 // Start implements Peer.
 func (n Nitrod) Start(ctx context.Context, s Setup) (Run, error) {
+	if s.endless() {
+		return n.startHalfFull(ctx, s)
+	}
 	return n.start(ctx, s)
 }
 
@@ -50,19 +58,23 @@ func (n Nitrod) StartDaemon(ctx context.Context, s Setup) (*NitrodRun, error) {
 }
 
 func (n Nitrod) start(ctx context.Context, s Setup) (*NitrodRun, error) {
-	r := &NitrodRun{binary: n.Binary, socket: filepath.Join(s.TempDir, "nitrod.sock"), flows: uint64(s.Spec.Flows)}
+	r := &NitrodRun{binary: n.Binary, socket: filepath.Join(s.TempDir, "nitrod.sock"), flows: uint64(s.Spec.Flows), setup: s}
 	file := filepath.Join(s.TempDir, "nitrod.yaml")
 	if err := os.WriteFile(file, []byte(NitrodConfig(s, r.socket)), 0o600); err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(n.Binary, "run", "-c", file)
-	cmd.Env = append(os.Environ(), n.Env...)
+	cmd.Env = slices.Concat(os.Environ(), s.env(), n.Env)
 	p, err := start(cmd)
 	if err != nil {
 		return nil, err
 	}
 	r.p = p
-	if err := r.warm(ctx, uint64(len(s.Files)*s.Spec.Frames())); err != nil {
+	warm := func() error { return r.warm(ctx, uint64(s.frames())) }
+	if s.endless() {
+		warm = func() error { return r.warmNew(ctx) }
+	}
+	if err := warm(); err != nil {
 		r.Stop()
 		return nil, err
 	}
@@ -114,7 +126,9 @@ func (r *NitrodRun) Measure(ctx context.Context, d time.Duration) ([]Sample, err
 	if err != nil {
 		return nil, err
 	}
-	if last.Sessions != nil && *last.Sessions != r.flows {
+	if r.setup.endless() {
+		r.setup.ofNewFlows(&s, first, last)
+	} else if last.Sessions != nil && *last.Sessions != r.flows {
 		s.Flags = append(s.Flags, fmt.Sprintf("nitrod tracks %d sessions for %d flows", *last.Sessions, r.flows))
 	}
 	return []Sample{s}, nil
@@ -145,6 +159,7 @@ type Stats struct {
 	Consumed   uint64            `json:"consumed"`
 	Held       int64             `json:"held"`     // what the other sums leave over
 	Sessions   *uint64           `json:"sessions"` // tracked flows; absent before a daemon counts them
+	Begun      uint64            `json:"sessions_begun"`
 	Drops      map[string]uint64 `json:"drops"`
 	ENIs       map[string]struct {
 		RxPackets uint64 `json:"rx_packets"`

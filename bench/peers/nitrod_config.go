@@ -27,6 +27,15 @@ func NitrodConfig(s Setup, socket string) string {
 	}
 	dev := s.Devices()
 	entries := s.tableEntries()
+	eal, flowIdle, slowPath, synSent := "", "", "", ""
+	if args := s.ealArgs(); args != nil {
+		eal = fmt.Sprintf("  eal: [%s]\n", strings.Join(args, ", "))
+	}
+	if s.endless() {
+		flowIdle = fmt.Sprintf("  flow_idle: %s\n", newFlowTimeout)
+		slowPath = "slow_path:\n  budget: 64\n"
+		synSent = fmt.Sprintf("  tcp_syn_sent: %s\n", newFlowTimeout)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `host:
   lcores: [%d]
@@ -36,12 +45,12 @@ func NitrodConfig(s Setup, socket string) string {
   data_room: 2KiB
   polling: busy
   control_socket: %s
-tables:
-  flows: %d
+%stables:
+%s  flows: %d
   sessions: %d
-conntrack:
+%sconntrack:
   tcp_midstream: pickup
-vpcs:
+%svpcs:
   - id: vpc-bench
     cidrs: [10.0.0.0/16, "2001:db8::/56"]
 subnets:
@@ -59,19 +68,8 @@ network_acls:
       - {rule: 100, action: allow, protocol: all, cidr: 0.0.0.0/0}
       - {rule: 110, action: allow, protocol: all, cidr: "::/0"}
 security_groups:
-`, s.CPU, s.MemoryMB(), hugepages, s.Mbufs(), socket, entries, entries/2)
-	for _, side := range []string{"a", "b"} {
-		peer := map[string]string{"a": "b", "b": "a"}[side]
-		fmt.Fprintf(&b, `  - id: sg-%[1]s
-    vpc: vpc-bench
-    inbound:
-      - {protocol: udp, ports: 1024-65535, group: sg-%[2]s}
-      - {protocol: tcp, ports: 1024-65535, group: sg-%[2]s}
-    outbound:
-      - {protocol: udp, ports: 1024-65535, group: sg-%[2]s}
-      - {protocol: tcp, ports: 1024-65535, group: sg-%[2]s}
-`, side, peer)
-	}
+`, s.CPU, s.MemoryMB(), hugepages, s.Mbufs(), socket, eal, flowIdle, entries, entries/2, slowPath, synSent)
+	b.WriteString(nitrodGroups(s))
 	b.WriteString("instances:\n  - id: i-a\n  - id: i-b\nenis:\n")
 	for i, e := range []struct {
 		side string
@@ -87,6 +85,25 @@ security_groups:
     port:
       device: "%[5]s"
 `, e.side, e.mac, e.ip[0], e.ip[1], dev[i])
+	}
+	return b.String()
+}
+
+// nitrodGroups returns the security groups of the two sides.
+func nitrodGroups(s Setup) string {
+	var b strings.Builder
+	for _, side := range []string{"a", "b"} {
+		peer := map[string]string{"a": "b", "b": "a"}[side]
+		some := fmt.Sprintf(`      - {protocol: udp, ports: 1024-65535, group: sg-%[1]s}
+      - {protocol: tcp, ports: 1024-65535, group: sg-%[1]s}
+`, peer)
+		in, out := some, some
+		if s.Rules.N != 0 && side == "a" {
+			out = s.Rules.nitrodRules(s.protocol(), ipv4B)
+		} else if s.Rules.N != 0 {
+			in = s.Rules.nitrodRules(s.protocol(), ipv4A)
+		}
+		fmt.Fprintf(&b, "  - id: sg-%s\n    vpc: vpc-bench\n    inbound:\n%s    outbound:\n%s", side, in, out)
 	}
 	return b.String()
 }

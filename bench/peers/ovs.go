@@ -58,7 +58,7 @@ func (OVS) Missing() string {
 
 // Unfit implements Peer.
 func (OVS) Unfit(s Setup) string {
-	if n := len(s.Files) * s.Spec.Frames(); n > MaxOVSFlows {
+	if n := s.frames(); n > MaxOVSFlows {
 		return fmt.Sprintf("%d frames do not fit OVS's largest mbuf pool of 262144", n)
 	}
 	if s.NoHuge {
@@ -88,6 +88,7 @@ func (OVS) Start(ctx context.Context, s Setup) (_ Run, err error) {
 	}
 	r := &ovsRun{dir: dir, setup: s, db: "--db=unix:" + filepath.Join(dir, "db.sock")}
 	r.env = append(os.Environ(), "OVS_RUNDIR="+dir, "OVS_LOGDIR="+dir, "OVS_DBDIR="+dir)
+	r.env = append(r.env, s.env()...)
 	defer func() {
 		if err != nil {
 			r.Stop()
@@ -145,7 +146,7 @@ func ovsSettings(s Setup) []string {
 		fmt.Sprintf("other_config:dpdk-lcore-mask=%#x", uint64(1)<<s.Control),
 		fmt.Sprintf("other_config:pmd-cpu-mask=%#x", uint64(1)<<s.CPU),
 		fmt.Sprintf("other_config:dpdk-socket-mem=%d", ovsSocketMB),
-		`other_config:dpdk-extra="--in-memory --no-pci --no-telemetry"`,
+		fmt.Sprintf("other_config:dpdk-extra=%q", strings.Join(append([]string{"--in-memory", "--no-pci", "--no-telemetry"}, s.ealArgs()...), " ")),
 	}
 }
 
@@ -159,8 +160,18 @@ func (r *ovsRun) plumb(ctx context.Context) error {
 	if err := r.vsctl(ctx, "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev", "fail-mode=secure"); err != nil {
 		return err
 	}
-	if err := r.setFlows(ctx, false); err != nil {
+	if err := r.setFlows(ctx, VariantDefault); err != nil {
 		return err
+	}
+	if r.setup.Source != nil {
+		if _, err := r.appctl(ctx, "dpctl/ct-set-maxconns", strconv.Itoa(maxOVSConnections)); err != nil {
+			return err
+		}
+	}
+	if r.setup.endless() {
+		if err := r.shortenTimeout(ctx); err != nil {
+			return err
+		}
 	}
 	dev := r.setup.Devices()
 	for _, i := range []int{1, 0} {
@@ -182,9 +193,9 @@ func (r *ovsRun) plumb(ctx context.Context) error {
 }
 
 // setFlows replaces the bridge's rules.
-func (r *ovsRun) setFlows(ctx context.Context, commitOnce bool) error {
+func (r *ovsRun) setFlows(ctx context.Context, variant string) error {
 	file := r.path("flows")
-	if err := os.WriteFile(file, []byte(ovsFlows(r.setup.Spec, commitOnce)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(ovsFlows(r.setup, variant)), 0o600); err != nil {
 		return err
 	}
 	_, err := run(ctx, r.env, "ovs-ofctl", "-O", "OpenFlow14", "replace-flows", r.path("br0.mgmt"), file)
@@ -194,6 +205,9 @@ func (r *ovsRun) setFlows(ctx context.Context, commitOnce bool) error {
 // warm waits until every flow has its connection, then a second more for the
 // exact-match cache to settle.
 func (r *ovsRun) warm(ctx context.Context) error {
+	if r.setup.endless() {
+		return r.warmNew(ctx)
+	}
 	last := -1
 	err := poll(ctx, 200*time.Millisecond, 30*time.Second, func() (bool, error) {
 		if err := r.daemon.alive(); err != nil {

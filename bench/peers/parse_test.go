@@ -225,10 +225,21 @@ table=1,ip,in_port=1,priority=10,ct_state=+trk+est,actions=mod_dl_src:` + b.Rout
 table=1,ip,in_port=2,priority=10,ct_state=+trk+new,actions=ct(commit,zone=1),mod_dl_src:` + a.Router.String() + `,mod_dl_dst:02:00:00:00:01:0a,dec_ttl,output:1
 table=1,ip,in_port=2,priority=10,ct_state=+trk+est,actions=mod_dl_src:` + a.Router.String() + `,mod_dl_dst:02:00:00:00:01:0a,dec_ttl,output:1
 `
-	if diff := cmp.Diff(want, ovsFlows(traffic.Spec{Kind: traffic.TCP4, A: a, B: b}, false)); diff != "" {
+	if diff := cmp.Diff(want, ovsFlows(Setup{Spec: traffic.Spec{Kind: traffic.TCP4, A: a, B: b}}, VariantDefault)); diff != "" {
 		t.Error(diff)
 	}
-	once := ovsFlows(traffic.Spec{Kind: traffic.UDP6, A: a, B: b}, true)
+	ruled := Setup{Spec: traffic.Spec{Kind: traffic.NewTCP4, A: a, B: b}, Rules: RuleSet{N: 50}}
+	for variant, sending := range map[string]string{
+		VariantDefault:    "table=1,priority=10,in_port=1,ct_state=+trk+new,tcp,nw_dst=10.0.2.10,tp_dst=0x400/0xfc00,actions=resubmit(,2)\n",
+		VariantRulesFirst: "table=0,priority=100,in_port=1,tcp,nw_dst=10.0.2.10,tp_dst=0x400/0xfc00,actions=resubmit(,2)\n",
+	} {
+		flows := ovsFlows(ruled, variant)
+		receiving := "table=2,priority=10,in_port=1,tcp,nw_src=10.0.1.10,tp_dst=0x400/0xfc00,actions=ct(commit,zone=1),mod_dl_src:"
+		if strings.Count(flows, sending) != 1 || strings.Count(flows, receiving) != 1 || strings.Contains(flows, "table=1,ip,in_port=1,priority=10,ct_state=+trk+new") {
+			t.Errorf("%s:\n%s", variant, flows)
+		}
+	}
+	once := ovsFlows(Setup{Spec: traffic.Spec{Kind: traffic.UDP6, A: a, B: b}}, VariantCommitOnce)
 	if !strings.Contains(once, "set_field:1->ct_mark") || !strings.Contains(once, "ct_mark=1") || !strings.Contains(once, "table=0,ipv6,") {
 		t.Errorf("rules that commit once, for IPv6:\n%s", once)
 	}

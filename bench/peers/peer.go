@@ -22,6 +22,39 @@ type Setup struct {
 	Control int      // the core for everything else
 	NoHuge  bool     // the machine has no hugepages to give
 	TempDir string   // for sockets and configuration; the caller removes it
+	Rules   RuleSet
+	// Source changes the frames of Files, which then hold MinFrames; nil leaves
+	// them as they are, one or more for each flow of Spec.
+	Source *traffic.Source
+	// Sessions is the size of nitrod's session table; 0 lets the flows decide.
+	Sessions int
+}
+
+// endless reports whether every packet opens a flow.
+func (s Setup) endless() bool { return s.Source != nil && s.Source.Flows == 0 }
+
+// frames is the number of frames in all files.
+func (s Setup) frames() int {
+	if s.Source != nil {
+		return len(s.Files) * traffic.MinFrames
+	}
+	return len(s.Files) * s.Spec.Frames()
+}
+
+// ealArgs are the arguments that every peer gives to DPDK beside its own, and
+// env is what it adds to the environment for them.
+func (s Setup) ealArgs() []string {
+	if s.Source == nil {
+		return nil
+	}
+	return []string{"-d", s.Source.Library}
+}
+
+func (s Setup) env() []string {
+	if s.Source == nil {
+		return nil
+	}
+	return s.Source.Env()
 }
 
 // DataRoom is the data room of one mbuf in bytes, without DPDK's headroom of
@@ -36,28 +69,41 @@ const spareMbufs = 32768
 // Mbufs is the number of mbufs that the setup's sources and bursts take.
 // net_pcap keeps one mbuf for each frame that it repeats.
 func (s Setup) Mbufs() int {
-	return len(s.Files)*s.Spec.Frames() + spareMbufs
+	return s.frames() + spareMbufs
 }
 
 // tableEntries is the size of nitrod's flow cache: twice what the flows take
 // with an entry for each direction, because a table that is full is another
 // measurement.
-func (s Setup) tableEntries() int { return max(1<<20, nextPow2(4*s.Spec.Flows)) }
+func (s Setup) tableEntries() int {
+	switch {
+	case s.Sessions != 0:
+		return 2 * s.Sessions
+	case s.endless():
+		return 2 * firstSessions
+	}
+	return max(1<<20, nextPow2(4*s.Spec.Flows))
+}
 
 // MemoryMB is the DPDK memory in MiB that nitrod or the floor takes for the
-// setup: the mbufs and half as much again, tables, and 256 MiB for rings and
-// the allocator's rounding.
+// setup: the mbufs and half as much again, and 256 MiB for rings and the
+// allocator's rounding.
 func (s Setup) MemoryMB() int {
 	mbuf := DataRoom + 128 + 128 + 64 // room, headroom, rte_mbuf, object header
 	if s.NoHuge {
 		mbuf = 4096 // a buffer does not lie across two ordinary pages
 	}
+	return (s.Mbufs()*mbuf>>20)*3/2 + 256
+}
+
+// tablesMB is the memory in MiB of nitrod's tables, which are not DPDK's.
+func (s Setup) tablesMB() int {
 	const entry = 192 // a flow cache entry and its share of a session, amply
-	return (s.Mbufs()*mbuf>>20)*3/2 + s.tableEntries()*entry>>20 + 256
+	return s.tableEntries() * entry >> 20
 }
 
 // HugeMB is the memory in hugepages that any of the peers takes for the setup.
-func (s Setup) HugeMB() int { return max(s.MemoryMB(), ovsSocketMB+256) }
+func (s Setup) HugeMB() int { return max(s.MemoryMB()+s.tablesMB(), ovsSocketMB+256) }
 
 // Devices returns the DPDK device strings of side A and side B. A side that
 // sends nothing is a sink that counts what it is given.
@@ -76,6 +122,9 @@ type Sample struct {
 	Variant string  // configuration of the peer, where it has several
 	Mpps    float64 // million packets a second given to the sinks
 	Flags   []string
+	// Where every packet opens a flow: how many connections there were at the
+	// end, and for how many the table has room, 0 where it grows.
+	Connections, Capacity int
 }
 
 // Peer is a data plane that can be started on a setup.

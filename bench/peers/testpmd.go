@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -44,6 +45,7 @@ func testpmdArgs(s Setup) []string {
 	} else {
 		args = append(args, "--in-memory")
 	}
+	args = append(args, s.ealArgs()...)
 	for _, dev := range s.Devices() {
 		args = append(args, "--vdev", dev)
 	}
@@ -53,7 +55,9 @@ func testpmdArgs(s Setup) []string {
 
 // Start implements Peer.
 func (Testpmd) Start(ctx context.Context, s Setup) (Run, error) {
-	p, err := start(exec.Command("stdbuf", testpmdArgs(s)...))
+	cmd := exec.Command("stdbuf", testpmdArgs(s)...)
+	cmd.Env = append(os.Environ(), s.env()...)
+	p, err := start(cmd)
 	if err != nil {
 		return nil, err
 	}

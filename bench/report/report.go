@@ -27,8 +27,13 @@ type Report struct {
 // packets a second; nil where the peer was not measured, and then Missing says
 // why under the peer's name.
 type Case struct {
-	Case       string   `json:"case"`
-	Flows      int      `json:"flows"`
+	Case  string `json:"case"`
+	Flows int    `json:"flows"` // 0: every packet opens a new one
+	// Rules is the number of rules of either half, 0 for the few of a plain
+	// case; with RuleLast only the last one admits anything.
+	Rules    int  `json:"rules,omitempty"`
+	RuleLast bool `json:"rule_last,omitempty"`
+
 	Nitrod     *float64 `json:"nitrod_mpps"`
 	Floor      *float64 `json:"floor_mpps"`
 	OVS        *float64 `json:"ovs_ct_mpps"`
@@ -38,6 +43,13 @@ type Case struct {
 	OVSConfig string `json:"ovs_ct_config,omitempty"`
 	// OVSCommitOnce is OVS with a pipeline that commits a flow once only.
 	OVSCommitOnce *float64 `json:"ovs_ct_commit_once_mpps,omitempty"`
+	// OVSRulesFirst is OVS with a pipeline that asks the rules before ct.
+	OVSRulesFirst *float64 `json:"ovs_ct_rules_first_mpps,omitempty"`
+	// Connections are those in the tables at the end of the last round, by
+	// peer, and Fill is the share of nitrod's that they take; both only where
+	// every packet opens one.
+	Connections map[string]int `json:"connections,omitempty"`
+	Fill        *float64       `json:"nitrod_fill,omitempty"`
 
 	Missing map[string]string    `json:"missing,omitempty"`
 	Flags   []string             `json:"flags,omitempty"`
@@ -71,17 +83,35 @@ func Ratio(a, b *float64) *float64 {
 // says that something else used the machine.
 const NoisyBelow = 0.85
 
+// Note keeps how many connections a peer had, and how many it has room for,
+// 0 where its table grows. A peer that did not count them has none.
+func (c *Case) Note(peer string, connections, capacity int) {
+	if connections == 0 {
+		return
+	}
+	if c.Connections == nil {
+		c.Connections = map[string]int{}
+	}
+	c.Connections[peer] = connections
+	if capacity != 0 {
+		fill := float64(connections) / float64(capacity)
+		c.Fill = &fill
+	}
+}
+
 // Finish computes the figures of a case from its samples. better lists the
 // keys of Samples of which the best median is OVS's figure, once is the key of
-// the pipeline that commits once.
-func (c *Case) Finish(better []string, once string) {
+// the pipeline that commits once and first that of the one that asks the rules
+// before ct.
+func (c *Case) Finish(better []string, once, first string) {
 	median := func(key string) *float64 {
 		if m, ok := Median(c.Samples[key]); ok {
 			return &m
 		}
 		return nil
 	}
-	c.Nitrod, c.Floor, c.OVSCommitOnce = median("nitrod"), median("floor"), median(once)
+	c.Nitrod, c.Floor = median("nitrod"), median("floor")
+	c.OVSCommitOnce, c.OVSRulesFirst = median(once), median(first)
 	c.OVS, c.OVSConfig = nil, ""
 	for _, key := range better {
 		if m := median(key); m != nil && (c.OVS == nil || *m > *c.OVS) {

@@ -77,7 +77,7 @@ func TestFinish(t *testing.T) {
 		"nitrod": {20, 24, 22}, "floor": {60, 50, 64},
 		"ovs/default": {4, 5, 6}, "ovs/emc0": {5.5, 9, 5.4}, "ovs/once": {6, 6, 7},
 	}}
-	c.Finish(better, "ovs/once")
+	c.Finish(better, "ovs/once", "ovs/first")
 	if *c.Nitrod != 22 || *c.Floor != 60 || *c.OVSCommitOnce != 6 {
 		t.Errorf("medians %v %v %v", *c.Nitrod, *c.Floor, *c.OVSCommitOnce)
 	}
@@ -92,7 +92,7 @@ func TestFinish(t *testing.T) {
 	}
 
 	missing := Case{Samples: map[string][]float64{"nitrod": {3}, "floor": {10, 9.5}}}
-	missing.Finish(better, "ovs/once")
+	missing.Finish(better, "ovs/once", "ovs/first")
 	if missing.OVS != nil || missing.RatioOVS != nil || missing.OVSConfig != "" || missing.OVSCommitOnce != nil {
 		t.Errorf("a peer without samples has figures: %+v", missing)
 	}
@@ -147,12 +147,17 @@ func sample() *Report {
 		Cases: []Case{
 			{Case: "udp4", Flows: 1000, Samples: map[string][]float64{"nitrod": {22.5}, "floor": {60}, "ovs/default": {4.5}}},
 			{Case: "udp4", Flows: 1000000, Samples: map[string][]float64{"nitrod": {9}}, Missing: map[string]string{"ovs_ct": "too many", "floor": "absent"}, Flags: []string{"nitrod dropped 3 of 9 packets"}},
+			{Case: "udp4", Flows: 1000, Rules: 50, Samples: map[string][]float64{"nitrod": {22}}},
+			{Case: "new4", Rules: 1000, RuleLast: true, Samples: map[string][]float64{"nitrod": {2}, "ovs/default": {0.5}, "ovs/first": {0.75}}, Flags: []string{"a flag"}},
 		},
 		Gaps: []Gaps{{Loop: "C loop", P50: 20, P99: 30, P9999: 40, Max: 9000}, {Loop: "nitrod", P50: 1500, P99: 2000, P9999: 9000, Max: 31000, CSameRate: 8000, RatioC: ptr(1.125)}},
 	}
 	for i := range r.Cases {
-		r.Cases[i].Finish([]string{"ovs/default"}, "ovs/once")
+		r.Cases[i].Finish([]string{"ovs/default"}, "ovs/once", "ovs/first")
 	}
+	r.Cases[3].Note("nitrod", 500, 1000)
+	r.Cases[3].Note("ovs_ct", 300, 0)
+	r.Cases[3].Note("floor", 0, 0)
 	return r
 }
 
@@ -167,9 +172,18 @@ commit abc, 2026-01-02T03:04:05Z, one polling core, 3 rounds of 3s, medians in M
   case    flows  nitrod  floor  OVS ct  OVS once  of floor  x OVS ct
   udp4     1000   22.50  60.00    4.50         -      0.38      5.00
   udp4  1000000    9.00      -       -         -         -         -
+
+established flows by the number of rules in each half
+  case  flows  rules  nitrod
+  udp4   1000     50   22.00
+
+new connections, million a second, by the number of rules in each half
+  case                   rules  nitrod  floor  OVS ct  OVS rules first  x OVS ct  nitrod's table in use
+  new4  1000, the last matches    2.00      -    0.50             0.75      4.00                   0.50
 udp4 1000000: no floor: absent
 udp4 1000000: no ovs_ct: too many
 udp4 1000000: nitrod dropped 3 of 9 packets
+new4 (rules: 1000, the last matches): a flag
 
 gaps between polls, on the same core
     loop    p50   p99  p99.99   max  C loop as often  ratio
@@ -205,6 +219,10 @@ func TestWriteFile(t *testing.T) {
 				t.Errorf("case %d has no %s", i, key)
 			}
 		}
+	}
+	if c := got.Cases[3]; c["rules"] != 1000.0 || c["rule_last"] != true || c["nitrod_fill"] != 0.5 || c["ovs_ct_rules_first_mpps"] != 0.75 ||
+		!cmp.Equal(c["connections"], map[string]any{"nitrod": 500.0, "ovs_ct": 300.0}) {
+		t.Errorf("new connections %v", c)
 	}
 	if got.Cases[0]["ratio_ovs_ct"] != 5.0 || got.Cases[1]["ovs_ct_mpps"] != nil {
 		t.Errorf("cases %v", got.Cases)

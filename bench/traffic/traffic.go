@@ -24,11 +24,13 @@ import (
 type Kind string
 
 // The kinds. UDP cases flow from A to B only; TCP cases both ways, half of the
-// frames in each direction.
+// frames in each direction. The frames of NewTCP4 are SYNs from A to B, to which
+// a Source gives new ports each time they are received.
 const (
-	UDP4 Kind = "udp4"
-	TCP4 Kind = "tcp4"
-	UDP6 Kind = "udp6"
+	UDP4    Kind = "udp4"
+	TCP4    Kind = "tcp4"
+	UDP6    Kind = "udp6"
+	NewTCP4 Kind = "new4"
 )
 
 // Bidirectional says whether the kind has frames from B to A as well.
@@ -146,6 +148,11 @@ func (s Spec) Frame(f Flow, reply bool) ([]byte, error) {
 		}
 		_ = tcp.SetNetworkLayerForChecksum(ip4)
 		stack = []gopacket.SerializableLayer{eth, ip4, tcp, gopacket.Payload(make([]byte, n))}
+	case NewTCP4:
+		ip4.Protocol = layers.IPProtocolTCP
+		tcp := &layers.TCP{SrcPort: layers.TCPPort(sport), DstPort: layers.TCPPort(dport), Seq: seq, SYN: true, Window: 65535}
+		_ = tcp.SetNetworkLayerForChecksum(ip4)
+		stack = []gopacket.SerializableLayer{eth, ip4, tcp}
 	case UDP6:
 		eth.EthernetType = layers.EthernetTypeIPv6
 		ip6 := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: from.IPv6.AsSlice(), DstIP: to.IPv6.AsSlice()}
