@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/internal/simport"
 	"github.com/nitrod/nitrod/policy"
@@ -107,6 +108,18 @@ func TestRoundAllocatesNothing(t *testing.T) {
 		"ICMP errors": {some(udpTo("app", 80), func(b *bed) []byte {
 			return b.frame("web", b.ip("web", "app"), packet.ICMP{Type: 11}, packet.Quote(b.udp("app", "web", 80, 1), 28))
 		}), func(a, b *Stats) bool { return b.Tx > a.Tx && b.Dropped() == a.Dropped() && b.SlowPath > a.SlowPath }},
+		"complaints": {some(func(b *bed) []byte {
+			ip := b.ip("web", "app")
+			ip.TTL = 1
+			return b.frame("web", ip, packet.UDP{SrcPort: 1, DstPort: 80})
+		}, func(b *bed) []byte {
+			return b.frame("web", b.ip6("web", "app"), packet.UDP{SrcPort: 1, DstPort: 80}, packet.Fill(1500))
+		}), func(a, b *Stats) bool {
+			return b.Drops[drop.TTLExpired] > a.Drops[drop.TTLExpired] && b.Drops[drop.MTUExceeded] > a.Drops[drop.MTUExceeded] && b.ICMPErrors > a.ICMPErrors
+		}},
+		"packets in pieces": {some(func(b *bed) []byte {
+			return b.frame("web", b.ip("web", "app"), packet.UDP{SrcPort: 1, DstPort: 80}, packet.Fill(1500))
+		}), func(a, b *Stats) bool { return b.Fragmented > a.Fragmented && b.Dropped() == a.Dropped() }},
 		"refusals": {some(func(b *bed) []byte { return b.udp("web", "app", 1, 80)[:40] }, toIP("10.0.1.77")), func(a, b *Stats) bool { return b.Dropped() > a.Dropped() }},
 	} {
 		t.Run(name, func(t *testing.T) {

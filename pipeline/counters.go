@@ -16,12 +16,14 @@ const (
 	countOriginated
 	countTx
 	countConsumed
-	countHits     // packets that the flow cache decided
-	countSlowPath // packets that the slow path decided
-	countWaited   // packets that waited for the slow path
-	countSessions // sessions begun
-	countExpired  // sessions that ended by idle time
-	countEvicted  // flow-cache entries that made room for others
+	countHits       // packets that the flow cache decided
+	countSlowPath   // packets that the slow path decided
+	countWaited     // packets that waited for the slow path
+	countSessions   // sessions begun
+	countExpired    // sessions that ended by idle time
+	countEvicted    // flow-cache entries that made room for others
+	countFragmented // packets sent in pieces
+	countICMPErrors // messages about packets that cannot go on
 	countHandedOut
 	countHandedIn
 	countDrops  // the first of drop.Count

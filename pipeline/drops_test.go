@@ -6,6 +6,7 @@ import (
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/internal/packet"
+	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/simport"
 	"github.com/nitrod/nitrod/policy"
 )
@@ -136,11 +137,17 @@ var dropCases = map[drop.Reason]dropCase{
 	drop.SecurityGroupOut:   {changed(func(o *policy.Objects) { o.SecurityGroups[0].Outbound = nil }), sends(udpTo("app", 80)), ""},
 	drop.SecurityGroupIn:    {bedOptions{}, sends(udpTo("app", 9999), udpTo("app", 9999)), "app"},
 	drop.MTUExceeded: {changed(func(o *policy.Objects) { o.ENIs[2].MTU = 1280 }), sends(func(b *bed) []byte {
-		return b.frame("web", b.ip("web", "app"), packet.UDP{SrcPort: 1, DstPort: 80}, packet.Fill(1281-28))
+		ip := b.ip("web", "app")
+		ip.DF = true
+		return b.frame("web", ip, packet.UDP{SrcPort: 1, DstPort: 80}, packet.Fill(1281-28))
 	}), "app"},
 	drop.FragmentRateExceeded: {changed(func(o *policy.Objects) { o.ENIs[0].FragmentRate = 8 }), func(b *bed) {
 		b.inject("web", b.datagram(false, 1, 1000)...) // two, of which one may pass
 	}, ""},
+	drop.NoBuffer: {changed(func(o *policy.Objects) { o.ENIs[2].MTU = 1280 }), func(b *bed) {
+		b.engine.workers[0].io = dryIO{b.engine.workers[0].io}
+		b.inject("web", b.frame("web", b.ip("web", "app"), packet.UDP{SrcPort: 1, DstPort: 80}, packet.Fill(1281-28)))
+	}, "app"},
 	drop.FragmentWithoutFirst: {bedOptions{}, sends(func(b *bed) []byte { return b.datagram(false, 1, 1000)[1] }), ""},
 	drop.ICMPErrorUnmatched: {bedOptions{}, sends(func(b *bed) []byte {
 		return b.frame("web", b.ip("web", "app"), packet.ICMP{Type: 3, Code: 3}, packet.Fill(28))
@@ -177,6 +184,11 @@ var dropCases = map[drop.Reason]dropCase{
 	}, "nobody"},
 	drop.HeadersSplit: {bedOptions{}, func(b *bed) { b.ports[0].InjectSplit(0, b.udp("web", "app", 1, 80), 40) }, ""},
 }
+
+// dryIO has no buffers left for packets of nitrod's own.
+type dryIO struct{ pktio.IO }
+
+func (dryIO) Alloc([]pktio.Desc) int { return 0 }
 
 // notHere are the reasons that no packet can be dropped for in this layer.
 var notHere = map[drop.Reason]string{

@@ -33,6 +33,7 @@ type Config struct {
 	PickupMidstream bool          // track TCP connections whose beginning was not seen
 	EvictEarly      bool          // end half-open, closing and one-way sessions where there is no room for new ones
 	Timeouts        conntrack.Timeouts
+	ICMPErrors      int           // a second to each ENI about packets that cannot go on; 0 sends none
 	EmptyRounds     int           // rounds without work before the lcore pauses
 	Sleep           time.Duration // how long it pauses; 0 never pauses
 	RingSize        int           // of the rings between lcores, a power of two
@@ -67,6 +68,7 @@ type Engine struct {
 	lcores     int
 	rss        hash.RSSFunction
 	allowances *conntrack.Allowances
+	tellers    tellers
 	changing   sync.Mutex // held while a policy is put in force
 	stopping   atomic.Bool
 	polling    sync.WaitGroup
@@ -108,6 +110,7 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 		allowances: conntrack.NewAllowances(),
 	}
 	copy(e.owners[:], owners.Entries())
+	e.tellers = newTellers(cfg.ICMPErrors, len(snap.ENIs), len(ios))
 	if err := e.admit(snap, ports); err != nil {
 		return nil, err
 	}
@@ -154,14 +157,16 @@ func (e *Engine) admit(snap *policy.Snapshot, ports []Port) error {
 func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 	n := len(e.view.Load().snap.ENIs)
 	w := &Worker{
+		made: newMade(), told: make([]shaper.Share, n),
 		engine: e, id: id, io: io, clock: e.cfg.Clock,
 		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), eniCounts: newENICounters(n),
 		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n),
 	}
 	w.frags.seed = hash.RandomSeed()
-	// What one round frees at most: its burst, and what it collects from others.
-	w.flush.Frees = make([]uint64, 0, pktio.MaxBurst*(1+2*pktio.MaxBurst))
-	w.flush.Resizes = make([]pktio.Resize, 0, pktio.MaxBurst)
+	// What one round frees at most: its burst, what it makes, and what it collects
+	// from others.
+	w.flush.Frees = make([]uint64, 0, pktio.MaxBurst*(1+2*pktio.MaxBurst)+maxMade+spareChunk)
+	w.flush.Resizes = make([]pktio.Resize, 0, pktio.MaxBurst+maxMade)
 	var err error
 	if w.cache, err = flowcache.New(max(16, e.cfg.Flows/lcores)); err != nil {
 		return nil, err

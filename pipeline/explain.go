@@ -31,8 +31,12 @@ type Explanation struct {
 	Dir        int               // of the packet in it
 	NewState   conntrack.State   // that the packet leads to
 
-	Egress uint16 // ENI
-	Queue  uint8
+	Egress    uint16 // ENI
+	Queue     uint8
+	Fragments int              // in how many pieces it goes on, 0 if whole
+	Tells     bool             // the router tells the sender why it is dropped, unless it has said too much lately
+	Complaint packet.ICMPError // what it tells
+
 	Policy policy.Trace // the steps of policy, also where the flow cache spares them
 
 	ahead bool // of policy alone: no steps, and no state of a session that stays
@@ -82,14 +86,32 @@ func (e *Engine) Explain(eni uint16, frame []byte) Explanation {
 		x.flow(e, v, frame)
 	}
 	if x.Verdict == VerdictForward {
-		dst := &v.snap.ENIs[x.Egress]
-		length := uint32(len(frame) - ethHeader)
-		if x.Reason = checkForward(frame, length, m, dst); x.Reason != drop.Unset {
-			x.Verdict = VerdictDrop
-		}
-		x.explainRewrite(length, dst)
+		x.rewrite(v, frame)
 	}
 	return x
+}
+
+// rewrite explains what rewrite does with what policy lets pass.
+func (x *Explanation) rewrite(v *view, frame []byte) {
+	dst := &v.snap.ENIs[x.Egress]
+	m, length := &x.Meta, uint32(len(frame)-ethHeader)
+	m.Egress = x.Egress
+	x.Reason = checkForward(frame, length, m, dst)
+	if x.Reason == drop.MTUExceeded {
+		var f packet.IPv4Fragments
+		if x.Fragments = fragments(frame, m, uint32(dst.MTU), &f); x.Fragments != 0 {
+			key := x.Key
+			if m.class == classICMPError {
+				key = outerKey(frame, m)
+			}
+			x.Reason, x.Queue = drop.Unset, v.fragmentQueueOf(x.Egress, &key)
+		}
+	}
+	if x.Reason != drop.Unset {
+		x.Verdict = VerdictDrop
+		x.Tells = v.complain(frame, m, x.Reason, &x.Complaint)
+	}
+	x.explainRewrite(length, dst)
 }
 
 var classNames = [...]string{"flow", "arp", "nd", "dhcp", "icmp_error"}
@@ -268,5 +290,28 @@ func (x *Explanation) explainRewrite(length uint32, dst *policy.ENIRecord) {
 	default:
 		st.Text = n + " bytes fit the receiver's MTU of " + mtu + "; the router's MAC becomes the source, and the TTL of " + ttl + " is one less."
 	}
+	if x.Fragments != 0 {
+		st.Text = "The packet has " + n + " bytes, and the receiver's MTU is " + mtu + "; it goes on as " + strconv.Itoa(x.Fragments) + " fragments."
+	}
+	if x.Tells {
+		st.Text += " The router tells the sender: " + complaintText(&x.Complaint) + "."
+	}
 	x.Policy.Steps = append(x.Policy.Steps, st)
+}
+
+// complaintText names an ICMP error.
+func complaintText(e *packet.ICMPError) string {
+	name := "ICMP time exceeded"
+	switch v6 := e.Src.Is6(); {
+	case e.MTU != 0 && v6:
+		name = "ICMPv6 packet too big"
+	case e.MTU != 0:
+		name = "ICMP fragmentation needed"
+	case v6:
+		name = "ICMPv6 time exceeded"
+	}
+	if e.MTU != 0 {
+		name += ", MTU " + strconv.Itoa(int(e.MTU))
+	}
+	return name + ", from " + e.Src.String()
 }

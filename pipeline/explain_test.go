@@ -18,6 +18,8 @@ type outcome struct {
 	reason  drop.Reason
 	egress  uint16
 	queue   int
+	pieces  int  // in which it went on, 0 if whole
+	told    bool // the sender got an ICMP error about it
 }
 
 // fate injects a frame alone and sees what becomes of it.
@@ -38,19 +40,30 @@ func (b *bed) fateAt(eni uint16, frame []byte) outcome {
 	var all []outcome
 	for r := range after.Drops {
 		for range after.Drops[r] - before.Drops[r] {
-			all = append(all, outcome{VerdictDrop, drop.Reason(r), noENI, 0})
+			all = append(all, outcome{verdict: VerdictDrop, reason: drop.Reason(r), egress: noENI})
 		}
 	}
+	made, fragmented := after.Originated-before.Originated, after.Fragmented != before.Fragmented
 	verdict := VerdictForward
-	if after.Originated != before.Originated {
+	switch {
+	case fragmented:
+	case made != 0:
 		verdict = VerdictAnswer
-	} else if after.Consumed != before.Consumed {
-		all = append(all, outcome{VerdictConsume, 0, noENI, 0})
+	case after.Consumed != before.Consumed:
+		all = append(all, outcome{verdict: VerdictConsume, egress: noENI})
 	}
 	for i, p := range b.ports {
 		for q := range int(b.engine.guests[i].queues) {
-			for range p.Drain(q, func([]byte) {}) {
-				all = append(all, outcome{verdict, 0, uint16(i), q})
+			switch n := p.Drain(q, func([]byte) {}); {
+			case n == 0:
+			case fragmented && n == int(made):
+				all = append(all, outcome{verdict: verdict, egress: uint16(i), queue: q, pieces: n})
+			case n == 1 && len(all) == 1 && all[0].verdict == VerdictDrop && after.ICMPErrors != before.ICMPErrors && i == int(eni):
+				all[0].told = true
+			default:
+				for range n {
+					all = append(all, outcome{verdict: verdict, egress: uint16(i), queue: q})
+				}
 			}
 		}
 	}
@@ -65,11 +78,11 @@ func (b *bed) fateAt(eni uint16, frame []byte) outcome {
 func said(x *Explanation) outcome {
 	switch x.Verdict {
 	case VerdictForward, VerdictAnswer:
-		return outcome{x.Verdict, 0, x.Egress, int(x.Queue)}
+		return outcome{verdict: x.Verdict, egress: x.Egress, queue: int(x.Queue), pieces: x.Fragments}
 	case VerdictConsume:
-		return outcome{x.Verdict, 0, noENI, 0}
+		return outcome{verdict: x.Verdict, egress: noENI}
 	}
-	return outcome{VerdictDrop, x.Reason, noENI, 0}
+	return outcome{verdict: VerdictDrop, reason: x.Reason, egress: noENI, told: x.Tells}
 }
 
 // forget empties the flow caches, so that the slow path decides everything.

@@ -185,7 +185,7 @@ func TestForeseenIsWhatHappens(t *testing.T) {
 			frame := b.next(f, w)
 			b.snap = next
 			got := b.fateAt(w.Key.ENI(), frame)
-			want := outcome{w.Then.Verdict, w.Then.Reason, w.Then.Egress, got.queue}
+			want := outcome{verdict: w.Then.Verdict, reason: w.Then.Reason, egress: w.Then.Egress, queue: got.queue}
 			if w.Then.Verdict != VerdictForward {
 				want.egress = noENI
 				byPolicy := w.Then.Reason != drop.PortWithoutENI && w.Then.Reason != drop.MidstreamTCP && !slices.Contains(stateful, w.Then.Reason)

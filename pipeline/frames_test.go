@@ -141,7 +141,7 @@ func (f *frameMaker) network(t *rapid.T, src, dst netip.Addr, proto uint8, odd b
 	if !src.Is4() {
 		return packet.IPv6{Src: src, Dst: dst, HopLimit: ttl, Next: proto}
 	}
-	ip := packet.IPv4{Src: src, Dst: dst, TTL: ttl, Proto: proto}
+	ip := packet.IPv4{Src: src, Dst: dst, TTL: ttl, Proto: proto, DF: rapid.Bool().Draw(t, "df")}
 	if odd {
 		switch rapid.IntRange(0, 3).Draw(t, "oddity") {
 		case 0:

@@ -13,14 +13,15 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	VerdictDrop    Verdict = iota
-	VerdictForward         // to Meta.Egress and Meta.Queue
-	VerdictConsume         // it was for nitrod itself
-	VerdictAnswer          // consumed, and its buffer holds nitrod's answer to the sender
-	VerdictHold            // waits in a queue of nitrod's; it is not in this burst any more
+	VerdictDrop     Verdict = iota
+	VerdictForward          // to Meta.Egress and Meta.Queue
+	VerdictConsume          // it was for nitrod itself
+	VerdictAnswer           // consumed, and its buffer holds nitrod's answer to the sender
+	VerdictHold             // waits in a queue of nitrod's; it is not in this burst any more
+	VerdictReplaced         // gone; what nitrod made of it or says about it goes to Meta.Egress and Meta.Queue
 )
 
-var verdictNames = [...]string{"drop", "forward", "consume", "answer", "hold"}
+var verdictNames = [...]string{"drop", "forward", "consume", "answer", "hold", "replaced"}
 
 // String names the verdict.
 func (v Verdict) String() string { return verdictNames[v] }

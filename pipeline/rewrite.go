@@ -22,8 +22,9 @@ func (w *Worker) rewrite() {
 		hop := &hops[m.Egress]
 		length := descs[i].PktLen - ethHeader // with what is behind the IP packet: it is sent too
 		if m.Flags&flagRouted == 0 || length > hop.mtu || m.TTL <= 1 {
-			if r := checkForward(b.frame(i), length, m, &w.enis[m.Egress]); r != drop.Unset {
-				w.dropAt(i, r)
+			r := checkForward(b.frame(i), length, m, &w.enis[m.Egress])
+			if r != drop.Unset && (r != drop.MTUExceeded || !w.fragment(i, &hops[m.Egress])) {
+				w.refuseAndTell(i, r)
 			}
 			continue
 		}
@@ -36,15 +37,14 @@ func (w *Worker) rewrite() {
 // it is, or Unset. frame is read only; length counts the frame's bytes behind
 // its Ethernet header.
 func checkForward(frame []byte, length uint32, m *Meta, dst *policy.ENIRecord) drop.Reason {
+	if m.Flags&flagRouted != 0 && m.TTL <= 1 {
+		return drop.TTLExpired
+	}
 	if length > uint32(dst.MTU) {
 		return drop.MTUExceeded
 	}
-	if m.Flags&flagRouted == 0 {
-		if [6]byte(frame[0:6]) != dst.MAC {
-			return drop.DestinationMACUnknown
-		}
-	} else if m.TTL <= 1 {
-		return drop.TTLExpired
+	if m.Flags&flagRouted == 0 && [6]byte(frame[0:6]) != dst.MAC {
+		return drop.DestinationMACUnknown
 	}
 	return drop.Unset
 }

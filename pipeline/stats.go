@@ -17,9 +17,9 @@ import (
 type Stats struct {
 	Rounds     uint64
 	Rx         uint64 // packets that came from devices
-	Originated uint64 // packets that nitrod made: answers to ARP, ND, DHCP
+	Originated uint64 // packets that nitrod made: answers, ICMP errors, fragments
 	Tx         uint64 // packets that devices took
-	Consumed   uint64 // packets that were for nitrod itself
+	Consumed   uint64 // packets that were for nitrod itself, or went on as fragments
 	Drops      [drop.Count]uint64
 
 	FlowHits uint64 // packets decided by the flow cache
@@ -29,6 +29,9 @@ type Stats struct {
 	Expired  uint64 // sessions ended by idle time
 	Evicted  uint64 // flow-cache entries that made room for others
 	HandOver uint64 // packets handed from one lcore to another
+
+	Fragmented uint64 // packets that were too long for their receiver and went in pieces
+	ICMPErrors uint64 // messages to senders about packets that could not go on
 
 	FlowsLive    uint64
 	SessionsLive uint64
@@ -57,7 +60,7 @@ func (e *Engine) Lcore(i int) Stats {
 		Tx: c.load(countTx), Consumed: c.load(countConsumed),
 		FlowHits: c.load(countHits), SlowPath: c.load(countSlowPath), Waited: c.load(countWaited),
 		Sessions: c.load(countSessions), Expired: c.load(countExpired), Evicted: c.load(countEvicted),
-		HandOver:  c.load(countHandedOut),
+		HandOver: c.load(countHandedOut), Fragmented: c.load(countFragmented), ICMPErrors: c.load(countICMPErrors),
 		FlowsLive: uint64(w.cache.Len()), SessionsLive: uint64(w.sessions.Len()),
 	}
 	for r := range s.Drops {
@@ -86,6 +89,8 @@ func (e *Engine) Total() Stats {
 		sum.Expired += s.Expired
 		sum.Evicted += s.Evicted
 		sum.HandOver += s.HandOver
+		sum.Fragmented += s.Fragmented
+		sum.ICMPErrors += s.ICMPErrors
 		sum.FlowsLive += s.FlowsLive
 		sum.SessionsLive += s.SessionsLive
 	}

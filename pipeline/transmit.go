@@ -30,7 +30,7 @@ type sendItem struct {
 // of the round.
 func (w *Worker) transmit() {
 	b := &w.burst
-	remote := false
+	remote, made := false, 0
 	for i := 0; i < b.n; {
 		m := &b.meta[i]
 		switch m.Verdict {
@@ -40,9 +40,13 @@ func (w *Worker) transmit() {
 			for end < b.n && b.meta[end].Verdict == VerdictForward && w.destOf(&b.meta[end]) == dest {
 				end++
 			}
-			remote = w.send(i, end, dest) || remote
+			remote = w.send(b.desc[i:end], dest) || remote
 			i = end
 			continue
+		case VerdictReplaced:
+			descs := w.made.madeFor(i, made)
+			remote = w.send(descs, w.destOf(m)) || remote
+			made += len(descs)
 		case VerdictConsume:
 			w.counters.local[countConsumed]++
 			w.free(b.desc[i].Buf)
@@ -57,6 +61,7 @@ func (w *Worker) transmit() {
 			}
 		}
 	}
+	w.clearMade()
 	w.collect()
 	w.sendAll()
 }
@@ -75,25 +80,25 @@ func (w *Worker) resize() {
 // destOf returns the index in Worker.out of the queue to which a packet goes.
 func (w *Worker) destOf(m *Meta) uint32 { return w.eniQueue[m.Egress] + uint32(m.Queue) }
 
-// send queues packets from i to end for one receive queue, or gives them to the
-// lcore that serves it, and reports whether it did that.
-func (w *Worker) send(i, end int, dest uint32) (remote bool) {
-	b, q := &w.burst, &w.out[dest]
+// send queues packets for one receive queue, or gives them to the lcore that
+// serves it, and reports whether it did that.
+func (w *Worker) send(descs []pktio.Desc, dest uint32) (remote bool) {
+	q := &w.out[dest]
 	if q.queue != nil {
-		for i += q.queue.PushBurst(b.desc[i:end]); i < end; i++ {
-			w.dropAt(i, drop.TxQueueFull)
+		for i := q.queue.PushBurst(descs); i < len(descs); i++ {
+			w.refuse(&descs[i], q.eni, drop.TxQueueFull)
 		}
 		if !q.dirty && q.queue.Len() > 0 {
 			w.markDirty(dest)
 		}
 		return false
 	}
-	for ; i < end; i++ {
-		d := &b.desc[i]
+	for i := range descs {
+		d := &descs[i]
 		if w.sendOut[q.owner].Put(&sendItem{d.Buf, dest, d.PktLen}) {
 			remote = true
 		} else {
-			w.dropAt(i, drop.EgressRingFull)
+			w.refuse(d, q.eni, drop.EgressRingFull)
 		}
 	}
 	return remote

@@ -18,6 +18,7 @@ type view struct {
 	rss  []receiveSide        // by ENI
 	hops []lastHop            // by ENI
 	frag []shaper.SharedLimit // by ENI: fragments that it may send
+	says []speaker            // by ENI: the addresses of its router
 }
 
 // lastHop is what rewrite needs of the receiving ENI: the twelve bytes of the
@@ -44,7 +45,7 @@ type receiveSide struct {
 func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int) (*view, error) {
 	n := len(snap.ENIs)
 	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n),
-		frag: make([]shaper.SharedLimit, n)}
+		frag: make([]shaper.SharedLimit, n), says: make([]speaker, n)}
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
 		if r.Dead() {
@@ -57,6 +58,8 @@ func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int) (*view, er
 		v.rss[i] = receiveSide{rss, table}
 		v.hops[i] = lastHopOf(r)
 		v.frag[i] = fragmentLimit(r, lcores)
+		subnet := snap.Subnet(r.Subnet)
+		v.says[i] = speakerOf(&subnet)
 		info := snap.ENI(uint16(i))
 		if info.Primary4.IsValid() {
 			v.dhcp[i] = packet.DHCPConfig{

@@ -58,7 +58,9 @@ type Worker struct {
 	sendIn   []*rings.SPSC[sendItem]
 	sendOut  []*rings.SPSC[sendItem]
 	flush    pktio.Flush
-	query    policy.Query // of the slow path, kept off its stack
+	made     made
+	told     []shaper.Share // by ENI: of the router's complaints
+	query    policy.Query   // of the slow path, kept off its stack
 
 	counters  counters
 	eniCounts eniCounters

@@ -77,8 +77,12 @@ type SubnetInfo struct {
 	CIDRs           []netip.Prefix
 	RouterMAC       [6]byte
 	RouterLinkLocal netip.Addr
-	RouteTable      string
-	NetworkACL      string
+	// The router's address and the CIDR of each family that the subnet has, else
+	// zero.
+	Router4, Router6 netip.Addr
+	CIDR4, CIDR6     netip.Prefix
+	RouteTable       string
+	NetworkACL       string
 }
 
 // Subnet describes the subnet with an index; the zero value where there is
@@ -89,11 +93,19 @@ func (s *Snapshot) Subnet(i uint16) SubnetInfo {
 		return SubnetInfo{}
 	}
 	p := &s.subnets[i]
-	return SubnetInfo{
+	info := SubnetInfo{
 		ID: id, VPC: s.vpcNames.name(p.vpc), CIDRs: slices.Clone(p.cidrs),
 		RouterMAC: p.routerMAC, RouterLinkLocal: p.routerLL,
 		RouteTable: s.tableNames.name(p.table), NetworkACL: s.aclName(p.acl),
 	}
+	for _, c := range p.cidrs {
+		if c.Addr().Is4() {
+			info.CIDR4, info.Router4 = c, routerAddr(c)
+		} else {
+			info.CIDR6, info.Router6 = c, routerAddr(c)
+		}
+	}
+	return info
 }
 
 // Reserved returns the addresses that a subnet keeps from use, per CIDR the

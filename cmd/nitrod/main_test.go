@@ -181,7 +181,7 @@ func someStats() control.Stats {
 		TimeNS: 1_700_000_000_000_000_000, UptimeNS: 3_723_400_000_000,
 		Rx: 1000, Originated: 10, Tx: 900, Consumed: 8, Held: 2, Dropped: 100,
 		Drops:    map[string]uint64{"security_group_in": 90, "arp_not_answered": 10},
-		FlowHits: 880, SlowPath: 20, Waited: 3, Flows: 12, Evicted: 1, Sessions: 6, Begun: 7, Expired: 1, TableMem: "hugepages",
+		FlowHits: 880, SlowPath: 20, Waited: 3, Flows: 12, Evicted: 1, Sessions: 6, Begun: 7, Expired: 1, Fragmented: 2, ICMPErrors: 4, TableMem: "hugepages",
 		ENIs: map[string]control.ENI{
 			"web": {Port: "tap web0 in web", Link: "up", RxPackets: 400, RxBytes: 40000, TxPackets: 600, TxBytes: 60000, Drops: 90, PPSExceeded: 7},
 			"app": {Port: "net_null0", Link: "down", RxPackets: 500, RxBytes: 50000, TxPackets: 400, TxBytes: 40000, Drops: 10},

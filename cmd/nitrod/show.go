@@ -65,6 +65,7 @@ func printStats(w io.Writer, s *control.Stats) {
 	fmt.Fprintf(w, "decided\tby the flow cache %d, by the slow path %d, of which %d had waited\n", s.FlowHits, s.SlowPath, s.Waited)
 	fmt.Fprintf(w, "flows\t%d now, %d made room for others\n", s.Flows, s.Evicted)
 	fmt.Fprintf(w, "sessions\t%d now, %d begun, %d ended by idle time\n", s.Sessions, s.Begun, s.Expired)
+	fmt.Fprintf(w, "router\t%d packets sent on in pieces, %d ICMP errors to their senders\n", s.Fragmented, s.ICMPErrors)
 	fmt.Fprintf(w, "buffers\t%d of %d free; tables in %s memory\n", s.Mbufs.Available, s.Mbufs.Total, s.TableMem)
 	if lost := driverLosses(&s.Driver); lost != "" {
 		fmt.Fprintf(w, "drivers\t%s\n", lost)

@@ -28,6 +28,7 @@ type Config struct {
 	Host      Host
 	Tables    Tables
 	SlowPath  SlowPath
+	Router    Router
 	Conntrack Conntrack
 
 	// Objects is the VPC configuration, in the order of the file.
@@ -91,7 +92,7 @@ func (d *decoder) config(root *yaml.Node, cpus []int) (*Config, error) {
 		return nil, sorted(d.errs)
 	}
 
-	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Conntrack: doc.Conntrack}
+	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Router: doc.Router, Conntrack: doc.Conntrack}
 	d.checkHost(&doc.Host, cpus)
 	cfg.Host.Lcores.CPUs = doc.Host.Lcores.resolve(cpus)
 	cfg.Objects = d.objects(&doc)

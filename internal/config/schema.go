@@ -22,6 +22,9 @@ type document struct {
 	// How much of an lcore's time new flows may take from established ones.
 	SlowPath SlowPath `yaml:"slow_path"`
 
+	// What the routers of the subnets tell the guests.
+	Router Router `yaml:"router"`
+
 	// Connection tracking: what AWS does not publish and nitrod therefore chose. The timers that AWS
 	// publishes are set per ENI.
 	Conntrack Conntrack `yaml:"conntrack"`
@@ -139,6 +142,14 @@ type SlowPath struct {
 	// Packets that may wait for the budget, for each lcore. Those beyond it are dropped and counted
 	// as `slowpath_queue_full`.
 	Queue int `yaml:"queue" default:"4096" min:"64" max:"1048576"`
+}
+
+// Router is what the routers of the subnets tell the guests.
+type Router struct {
+	// ICMP errors a second to each ENI about packets of its own that cannot go on: TTL used up, or too
+	// long. What is above is dropped without a word, and counted like the rest. 0 sends none. AWS
+	// publishes no such rate.
+	ICMPErrors int `yaml:"icmp_errors" default:"100" min:"0" max:"1000000"`
 }
 
 // Conntrack is connection tracking beyond what AWS publishes. All timers are

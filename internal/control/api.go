@@ -32,6 +32,8 @@ type Stats struct {
 	Sessions   uint64            `json:"sessions"`
 	Begun      uint64            `json:"sessions_begun"`
 	Expired    uint64            `json:"sessions_expired"`
+	Fragmented uint64            `json:"fragmented"`  // packets that went on in pieces
+	ICMPErrors uint64            `json:"icmp_errors"` // to senders, about packets that could not go on
 	TableMem   string            `json:"table_memory"`
 
 	ENIs      map[string]ENI      `json:"enis"`

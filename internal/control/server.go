@@ -160,6 +160,7 @@ func (s *Server) stats() Stats {
 		Drops:    map[string]uint64{},
 		FlowHits: t.FlowHits, SlowPath: t.SlowPath, Waited: t.Waited,
 		Flows: t.FlowsLive, Evicted: t.Evicted, Sessions: t.SessionsLive, Begun: t.Sessions, Expired: t.Expired,
+		Fragmented: t.Fragmented, ICMPErrors: t.ICMPErrors,
 		TableMem: e.Memory().String(),
 		ENIs:     map[string]ENI{}, Instances: map[string]Instance{}, Mbufs: s.host.Mbufs(), Driver: s.host.Driver(),
 	}

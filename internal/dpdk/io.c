@@ -352,6 +352,23 @@ nd_io_alloc(nd_handle h, struct nd_desc *d, uint32_t n)
 	return done;
 }
 
+uint32_t
+nd_read(uint64_t buf, uint32_t offset, uint8_t *to, uint32_t n)
+{
+	const struct rte_mbuf *m = (const struct rte_mbuf *)(uintptr_t)buf;
+	const void *p;
+
+	if (offset >= m->pkt_len)
+		return 0;
+	n = RTE_MIN(n, m->pkt_len - offset);
+	p = rte_pktmbuf_read(m, offset, n, to);
+	if (p == NULL)
+		return 0;
+	if (p != to) /* it lies in one segment */
+		memcpy(to, p, n);
+	return n;
+}
+
 void
 nd_io_idle(nd_handle h, uint64_t ns)
 {

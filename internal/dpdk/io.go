@@ -104,6 +104,15 @@ func (io *IO) Alloc(descs []pktio.Desc) int {
 	return int(C.nd_io_alloc(io.h, cDescs(descs), C.uint32_t(len(descs))))
 }
 
+// Read copies bytes of a packet, from offset on, to to, across its segments, and
+// returns how many there were.
+func (io *IO) Read(buf uint64, offset uint32, to []byte) int {
+	if len(to) == 0 {
+		return 0
+	}
+	return int(C.nd_read(C.uint64_t(buf), C.uint32_t(offset), (*C.uint8_t)(unsafe.SliceData(to)), C.uint32_t(len(to))))
+}
+
 // Idle sleeps for d, or until a signal comes.
 func (io *IO) Idle(d time.Duration) {
 	if d > 0 {

@@ -157,6 +157,7 @@ void nd_io_tx(nd_handle io, struct nd_run *runs, uint32_t nruns,
 	      const uint64_t *frees, uint32_t nfrees,
 	      const struct nd_resize *resizes, uint32_t nresizes);
 uint32_t nd_io_alloc(nd_handle io, struct nd_desc *descs, uint32_t n);
+uint32_t nd_read(uint64_t buf, uint32_t offset, uint8_t *to, uint32_t n);
 void nd_io_idle(nd_handle io, uint64_t ns);
 void nd_io_get_stats(nd_handle io, struct nd_io_stats *stats);
 

@@ -105,3 +105,23 @@ func TestTxFreesWholeChains(t *testing.T) {
 		t.Errorf("%d segments were not freed", pool.InUse())
 	}
 }
+
+func TestReadAcrossSegments(t *testing.T) {
+	pool := smallPool(t)
+	io := mustIO(t, pool)
+	rapid.Check(t, func(rt *rapid.T) {
+		size := rapid.IntRange(14, 6000).Draw(rt, "size")
+		whole := frame(size, size)
+		d, err := PacketFromBytes(pool, whole, rapid.IntRange(1, 400).Draw(rt, "first segment"))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		from := rapid.IntRange(0, size+10).Draw(rt, "from")
+		to := make([]byte, rapid.IntRange(0, 3000).Draw(rt, "bytes"))
+		n := io.Read(d.Buf, uint32(from), to)
+		if want := whole[min(from, size):min(from+len(to), size)]; !bytes.Equal(to[:n], want) {
+			rt.Errorf("%d bytes from %d of %d: got %d, not what is there", len(to), from, size, n)
+		}
+		free(d)
+	})
+}

@@ -112,6 +112,7 @@ const (
 	TCPInvalidFlags
 	TCPSessionClosed
 	TTLExpired
+	NoBuffer
 
 	// tx
 	EgressRingFull
@@ -168,7 +169,7 @@ var infos = [Count]Info{
 	NACLIn:                     {"nacl_in", StageSlowPath, HalfIngress, "SUBNET_ACL_RESTRICTION", "The network ACL of the destination subnet denies the packet on its way in."},
 	SecurityGroupOut:           {"security_group_out", StageSlowPath, HalfEgress, "ENI_SG_RULES_MISMATCH", "No outbound rule of the source ENI's security groups admits the flow."},
 	SecurityGroupIn:            {"security_group_in", StageSlowPath, HalfIngress, "ENI_SG_RULES_MISMATCH", "No inbound rule of the destination ENI's security groups admits the flow."},
-	MTUExceeded:                {"mtu_exceeded", StageSlowPath, HalfIngress, "", "The packet is longer than the destination ENI's MTU."},
+	MTUExceeded:                {"mtu_exceeded", StageSlowPath, HalfIngress, "", "The packet is longer than the destination ENI's MTU, and is not one that a router may fragment."},
 	FragmentWithoutFirst:       {"fragment_without_first", StageSlowPath, "", "", "A later fragment came and the first one of its datagram is not known."},
 	ICMPErrorUnmatched:         {"icmp_error_unmatched", StageSlowPath, "", "", "An ICMP error whose quoted packet cannot be read, or was not sent by the error's receiver."},
 	MidstreamTCP:               {"midstream_tcp", StageSlowPath, "", "", "A TCP packet without SYN met no session, and midstream is strict."},
@@ -178,6 +179,7 @@ var infos = [Count]Info{
 	TCPInvalidFlags:            {"tcp_invalid_flags", StageTrack, "", "", "The TCP flags make no sense together."},
 	TCPSessionClosed:           {"tcp_session_closed", StageTrack, "", "", "A TCP packet came after a reset or for a connection that its flags do not fit."},
 	TTLExpired:                 {"ttl_expired", StageRewrite, HalfEgress, "", "The TTL or hop limit does not suffice to cross the router."},
+	NoBuffer:                   {"no_buffer", StageRewrite, HalfIngress, "", "No packet buffer was to be had for the fragments of a packet that is longer than the destination ENI's MTU."},
 	EgressRingFull:             {"egress_ring_full", StageTx, HalfIngress, "", "The ring to the lcore that serves the destination queue is full."},
 	TxQueueFull:                {"tx_queue_full", StageTx, HalfIngress, "", "The destination ENI's receive queue is full: the guest takes packets more slowly than they come (ENA: rx_overruns)."},
 	Shutdown:                   {"shutdown", StageTx, "", "", "The packet was still in nitrod when it stopped."},

@@ -61,6 +61,10 @@ type IO interface {
 	// Alloc fills descs with fresh packets of length 0 and returns how many it
 	// could. Desc.Len is the room there is for data.
 	Alloc(descs []Desc) int
+	// Read copies bytes of a packet that the caller owns, from offset on, to to,
+	// across its segments, and returns how many there were. It is for what lies
+	// behind Desc.Len; one call each.
+	Read(buf uint64, offset uint32, to []byte) int
 	// Idle waits for d; the lcore calls it when its polling mode says so.
 	Idle(d time.Duration)
 }

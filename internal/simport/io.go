@@ -185,5 +185,18 @@ func (io *IO) Alloc(descs []pktio.Desc) int {
 	return len(descs)
 }
 
+// Read implements pktio.IO. It panics on a packet that the caller does not own.
+func (io *IO) Read(buf uint64, offset uint32, to []byte) int {
+	i := io.pool.index(buf)
+	s := &io.pool.slots[i]
+	if st := s.state.Load(); st != slotOwned {
+		panic(fmt.Sprintf("simport: read packet %#x: it is %s", buf, slotStates[st]))
+	}
+	if offset >= s.len {
+		return 0
+	}
+	return copy(to, io.pool.bytes(i)[offset:s.len])
+}
+
 // Idle implements pktio.IO: it sleeps.
 func (io *IO) Idle(d time.Duration) { time.Sleep(d) }

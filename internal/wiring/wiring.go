@@ -24,7 +24,8 @@ const (
 func EngineConfig(cfg *config.Config) pipeline.Config {
 	c := pipeline.Config{
 		Burst: cfg.Host.Burst, SlowPathBudget: cfg.SlowPath.Budget, SlowPathQueue: cfg.SlowPath.Queue,
-		Flows: cfg.Tables.Flows, FlowIdle: cfg.Tables.FlowIdle, Sessions: cfg.Tables.Sessions,
+		ICMPErrors: cfg.Router.ICMPErrors,
+		Flows:      cfg.Tables.Flows, FlowIdle: cfg.Tables.FlowIdle, Sessions: cfg.Tables.Sessions,
 		PickupMidstream: cfg.Conntrack.TCPMidstream == config.MidstreamPickup,
 		Timeouts:        conntrack.DefaultTimeouts,
 		EmptyRounds:     emptyRounds, RingSize: ringSize, Clock: pipeline.NewMonotonicClock(),
