@@ -245,15 +245,21 @@ func (c *compiler) securityGroups() {
 	c.s.groups = make([]groupInfo, n)
 	c.groupPrint = make([]fingerprint, n)
 	c.in, c.out = make([][]secgroup.Rule, n), make([][]secgroup.Rule, n)
+	for i := range c.prev.groups { // flows that a removed group admitted may outlive it
+		c.s.groups[i].live = c.prev.groups[i].live
+	}
 	for i := range c.o.SecurityGroups {
 		g := &c.o.SecurityGroups[i]
 		at := c.s.groupNames.at[g.ID]
 		info := &c.s.groups[at]
+		info.live = g.LiveFlows
 		c.in[at], info.in = c.groupRules(g, at, true, g.Inbound)
 		c.out[at], info.out = c.groupRules(g, at, false, g.Outbound)
 		var e encoder
 		e.groupRules(c.in[at], c.listPrint)
 		e.groupRules(c.out[at], c.listPrint)
+		e.num(int(g.LiveFlows.Mode))
+		e.num(int(g.LiveFlows.Drain))
 		c.groupPrint[at] = e.sum()
 	}
 }

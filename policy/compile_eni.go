@@ -107,12 +107,18 @@ func (c *compiler) generations() {
 		if c.eniObject[i] != nil {
 			c.s.prints[i] = c.effective(uint16(i), groups)
 		}
-		same := i < len(c.prev.ENIs) && c.prev.eniNames.names[i] == c.s.eniNames.names[i] && c.prev.prints[i] == c.s.prints[i]
-		if !same {
+		same := i < len(c.prev.ENIs) && c.prev.eniNames.names[i] == c.s.eniNames.names[i]
+		if same {
+			r.Born = c.prev.ENIs[i].Born
+		}
+		if !same || c.prev.prints[i] != c.s.prints[i] {
 			gen++
 			if gen == 0 { // 0 means never decided
 				gen = 1
 			}
+		}
+		if !same {
+			r.Born = gen
 		}
 		r.Gen = gen
 	}

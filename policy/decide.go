@@ -21,10 +21,15 @@ type Query struct {
 	ICMPType, ICMPCode uint8
 	// DstMAC is the frame's destination; it matters if Key is not routed.
 	DstMAC [6]byte
-	// Established says that a session admits packets of this direction. The
-	// security groups of both ENIs are then not asked; all else is, because
-	// network ACLs keep no state (docs/semantics.md S1.4, S2).
-	Established bool
+	// Opens says that the packet is a TCP SYN without ACK, so that it is no
+	// answer to anything.
+	Opens bool
+	// AdmittedOut says that a session admits the packet at the sending ENI, and
+	// AdmittedIn that one does at ENI Far if that receives it. The security
+	// groups there are then not asked; all else is, because network ACLs keep no
+	// state (docs/semantics.md S1.4, S2).
+	AdmittedOut, AdmittedIn bool
+	Far                     uint16
 }
 
 // Verdict is what becomes of a packet. The zero value drops it.
@@ -51,9 +56,10 @@ type Decision struct {
 	// Routed: the packet crosses the router, so that its MACs are rewritten
 	// and its TTL is lowered.
 	Routed bool
-	// Tracked: the flow needs a session. Today every flow does; untracked
-	// flows (docs/semantics.md S1.2) will be told here.
-	Tracked bool
+	// TrackOut and TrackIn say of a packet that passes at which ENI its flow is
+	// tracked: the sending, the receiving. It always is where a session admits
+	// it already (docs/semantics.md S1.2).
+	TrackOut, TrackIn bool
 	// Cacheable: a flow with the same key will be decided the same way as long
 	// as neither ENI's generation changes. What nobody has an address for may
 	// change with any other ENI.
@@ -81,7 +87,6 @@ func (s *Snapshot) Decide(q *Query, tr *Trace) Decision {
 	e := evaluation{s: s, q: *q, tr: tr}
 	e.d.Egress = NoENI
 	e.d.Routed = q.Key.Flags()&hash.KeyRouted != 0
-	e.d.Tracked = true
 	e.d.Cacheable = true
 	if e.pass(StageSource, e.source()) &&
 		e.pass(e.hopStage(), e.hop()) &&
@@ -256,16 +261,32 @@ func (e *evaluation) aclOut() drop.Reason {
 
 // groupsOut asks the security groups of the sending ENI.
 func (e *evaluation) groupsOut() drop.Reason {
-	if e.q.Established {
+	e.d.TrackOut = true
+	if e.q.AdmittedOut {
 		return drop.Unset
 	}
-	rules := e.s.enis[e.q.Key.ENI()].rules.Out
-	ref, ok := rules.Match(e.dst, e.groupsOf(e.dstOwner, e.d.Egress), e.q.Key.Proto(), e.port)
+	set := e.s.enis[e.q.Key.ENI()].rules
+	ref, ok := set.Out.Match(e.dst, e.groupsOf(e.dstOwner, e.d.Egress), e.q.Key.Proto(), e.port)
 	if !ok {
 		return drop.SecurityGroupOut
 	}
 	e.d.SGOut = ref
+	e.d.TrackOut = !e.untracked(set.Out, set.In)
 	return drop.Unset
+}
+
+// untracked reports whether a packet that the rules of its way at an ENI admit
+// belongs to a flow that is not tracked there (docs/semantics.md S1.2): as one
+// that opens the flow, or as an answer to one that went the other way. back are
+// the rules of that other way.
+func (e *evaluation) untracked(way, back *secgroup.Rules) bool {
+	k := &e.q.Key
+	proto, v6 := k.Proto(), k.IsIPv6()
+	if proto != ProtoTCP && proto != ProtoUDP {
+		return false
+	}
+	return back.AllOpen(v6, proto) && way.OpenToAll(v6, proto, k.DstPort()) ||
+		!e.q.Opens && way.AllOpen(v6, proto) && back.OpenToAll(v6, proto, k.SrcPort())
 }
 
 // groupsOf returns the groups of the ENI that has an address. They count only
@@ -307,14 +328,18 @@ func (e *evaluation) aclIn() drop.Reason {
 
 // groupsIn asks the security groups of the receiving ENI.
 func (e *evaluation) groupsIn() drop.Reason {
-	if e.q.Established {
+	e.d.TrackIn = true
+	if e.admittedIn() {
 		return drop.Unset
 	}
-	rules := e.s.enis[e.d.Egress].rules.In
-	ref, ok := rules.Match(e.src, e.groupsOf(e.srcOwner, e.q.Key.ENI()), e.q.Key.Proto(), e.port)
+	set := e.s.enis[e.d.Egress].rules
+	ref, ok := set.In.Match(e.src, e.groupsOf(e.srcOwner, e.q.Key.ENI()), e.q.Key.Proto(), e.port)
 	if !ok {
 		return drop.SecurityGroupIn
 	}
 	e.d.SGIn = ref
+	e.d.TrackIn = !e.untracked(set.In, set.Out)
 	return drop.Unset
 }
+
+func (e *evaluation) admittedIn() bool { return e.q.AdmittedIn && e.d.Egress == e.q.Far }

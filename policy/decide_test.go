@@ -17,7 +17,14 @@ func TestDecide(t *testing.T) {
 	onLink := func(m [6]byte) func(*Query) {
 		return func(q *Query) { q.Key.Tail &^= uint64(hash.KeyRouted); q.DstMAC = m }
 	}
-	established := func(q *Query) { q.Established = true }
+	established := func(q *Query) {
+		q.AdmittedOut, q.AdmittedIn = true, true
+		q.Far = s.Decide(q, nil).Egress
+	}
+	admittedOut := func(q *Query) { q.AdmittedOut = true }
+	admittedIn := func(eni string) func(*Query) {
+		return func(q *Query) { q.AdmittedIn, q.Far = true, eniOf(t, s, eni) }
+	}
 	echo := func(typ, code uint8) func(*Query) {
 		return func(q *Query) { q.ICMPType, q.ICMPCode = typ, code }
 	}
@@ -45,6 +52,10 @@ func TestDecide(t *testing.T) {
 		{name: "echo ignores the pseudo-port", eni: "web", src: "10.0.1.10", dst: "10.0.2.10", proto: 1, port: 4711, with: echo(8, 0), egress: "app", rule: "sg-app/in/2"},
 		{name: "no outbound rule", eni: "web2", src: "10.0.1.20", dst: "10.0.2.10", proto: 6, port: 80, want: drop.SecurityGroupOut, egress: "app"},
 		{name: "established skips groups", eni: "web2", src: "10.0.1.20", dst: "10.0.2.10", proto: 6, port: 81, with: established, egress: "app"},
+		{name: "admitted by the sender's session only", eni: "web2", src: "10.0.1.20", dst: "10.0.2.10", proto: 6, port: 81, with: admittedOut, want: drop.SecurityGroupIn, egress: "app"},
+		{name: "admitted by the receiver's session only", eni: "web2", src: "10.0.1.20", dst: "10.0.2.10", proto: 6, port: 80, with: admittedIn("app"), want: drop.SecurityGroupOut, egress: "app"},
+		{name: "admitted by the receiver's session", eni: "web", src: "10.0.1.10", dst: "10.0.2.10", proto: 6, port: 81, with: admittedIn("app"), egress: "app"},
+		{name: "a session at another ENI than the receiver", eni: "web", src: "10.0.1.10", dst: "10.0.2.10", proto: 6, port: 81, with: admittedIn("app2"), want: drop.SecurityGroupIn, egress: "app"},
 		{name: "established keeps ACLs", eni: "web", src: "10.0.1.10", dst: "10.0.2.10", proto: 6, port: 23, with: established, want: drop.NACLOut, egress: "app"},
 		{name: "spoofed", eni: "web", src: "10.0.1.11", dst: "10.0.2.10", proto: 6, port: 80, want: drop.SourceIPSpoofed},
 		{name: "spoofed by another ENI's address", eni: "web", src: "10.0.1.20", dst: "10.0.2.10", proto: 6, port: 80, with: established, want: drop.SourceIPSpoofed},

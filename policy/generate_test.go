@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 	"strconv"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -69,6 +70,9 @@ var (
 			}
 			out = append(out, r)
 		}
+		if rapid.IntRange(0, 2).Draw(t, "open") == 0 { // as a new group is outward
+			out = append(out, SGRule{Match: all, CIDR: pfx("0.0.0.0/0")}, SGRule{Match: tcp(0, 65535), CIDR: pfx("::/0")})
+		}
 		return out
 	})
 )
@@ -113,7 +117,7 @@ var genObjects = rapid.Custom(func(t *rapid.T) *Objects {
 		}
 	}
 	for i := range 4 {
-		o.SecurityGroups = append(o.SecurityGroups, SecurityGroup{ID: "sg-" + strconv.Itoa(i), VPC: "vpc-1", Inbound: genSGRules.Draw(t, "in"), Outbound: genSGRules.Draw(t, "out")})
+		o.SecurityGroups = append(o.SecurityGroups, SecurityGroup{ID: "sg-" + strconv.Itoa(i), VPC: "vpc-1", LiveFlows: LiveFlows{Mode: LiveMode(i % 3), Drain: time.Second}, Inbound: genSGRules.Draw(t, "in"), Outbound: genSGRules.Draw(t, "out")})
 	}
 	taken := map[string]bool{}
 	for i := range rapid.IntRange(3, 7).Draw(t, "enis") {
@@ -170,7 +174,8 @@ func genPacket(t *rapid.T, o *Objects) packet {
 	p := packet{
 		eni: from.ID, src: rapid.SampledFrom(from.Addresses).Draw(t, "src"), dst: ip(rapid.SampledFrom(interesting).Draw(t, "dst")),
 		proto:  rapid.SampledFrom([]int{ProtoTCP, ProtoUDP, ProtoICMP, ProtoICMPv6, 47, 50}).Draw(t, "proto"),
-		routed: rapid.IntRange(0, 3).Draw(t, "routed") != 0, established: rapid.IntRange(0, 3).Draw(t, "established") == 0,
+		routed: rapid.IntRange(0, 3).Draw(t, "routed") != 0, admittedOut: rapid.IntRange(0, 3).Draw(t, "admitted out") == 0, admittedIn: rapid.IntRange(0, 3).Draw(t, "admitted in") == 0,
+		opens: rapid.Bool().Draw(t, "opens"),
 	}
 	if rapid.IntRange(0, 3).Draw(t, "foreign") == 0 {
 		p.src = ip(rapid.SampledFrom(append(interesting[:17:17], "fe80::9", "169.254.3.3", "127.0.0.1", "ff02::1")).Draw(t, "otherSrc"))
@@ -181,12 +186,14 @@ func genPacket(t *rapid.T, o *Objects) packet {
 			p.dst = ip("2001:db8:0:2::10")
 		}
 	}
+	p.far = o.ENIs[rapid.IntRange(0, len(o.ENIs)-1).Draw(t, "far")].ID
 	if to := rapid.IntRange(0, len(o.ENIs)).Draw(t, "mac"); to < len(o.ENIs) {
 		p.dstMAC = o.ENIs[to].MAC
 	}
 	switch p.proto {
 	case ProtoTCP, ProtoUDP:
-		p.port = rapid.SampledFrom([]int{0, 79, 80, 81, 443, 444, 65535}).Draw(t, "port")
+		ports := rapid.SampledFrom([]int{0, 79, 80, 81, 443, 444, 65535})
+		p.port, p.srcPort = ports.Draw(t, "port"), ports.Draw(t, "source port")
 	case ProtoICMP, ProtoICMPv6:
 		p.typ, p.code = rapid.SampledFrom([]int{0, 3, 8, 128}).Draw(t, "type"), rapid.IntRange(0, 2).Draw(t, "code")
 	}
@@ -206,8 +213,13 @@ func queryOf(s *Snapshot, p packet) *Query {
 	if p.routed {
 		flags |= hash.KeyRouted
 	}
+	far, ok := s.ENIByID(p.far)
+	if !ok {
+		far = NoENI
+	}
 	return &Query{
-		Key:      hash.FlowKey{Src: KeyAddr(p.src), Dst: KeyAddr(p.dst), Tail: hash.Tail(1234, uint16(p.port), i, uint8(p.proto), flags)},
-		ICMPType: uint8(p.typ), ICMPCode: uint8(p.code), DstMAC: p.dstMAC, Established: p.established,
+		Key:      hash.FlowKey{Src: KeyAddr(p.src), Dst: KeyAddr(p.dst), Tail: hash.Tail(uint16(p.srcPort), uint16(p.port), i, uint8(p.proto), flags)},
+		ICMPType: uint8(p.typ), ICMPCode: uint8(p.code), DstMAC: p.dstMAC, Opens: p.opens && p.proto == ProtoTCP,
+		AdmittedOut: p.admittedOut, AdmittedIn: p.admittedIn, Far: far,
 	}
 }

@@ -9,14 +9,18 @@ import (
 
 // packet is what the model decides on, in the words of the configuration.
 type packet struct {
-	eni         string
-	src, dst    netip.Addr
-	proto       int
-	port        int // destination port
-	typ, code   int // ICMP
-	routed      bool
-	dstMAC      [6]byte
-	established bool
+	eni       string
+	src, dst  netip.Addr
+	proto     int
+	port      int // destination port
+	srcPort   int
+	typ, code int // ICMP
+	routed    bool
+	dstMAC    [6]byte
+	opens     bool
+
+	admittedOut, admittedIn bool
+	far                     string // where admittedIn holds
 }
 
 // model is the dumb twin of Decide: it reads the configuration itself, object
@@ -93,7 +97,7 @@ func (m model) decide(p packet) (drop.Reason, *ENI) {
 	if crosses && !m.acl(subnet, false, p.dst, p) {
 		return drop.NACLOut, to
 	}
-	if !p.established && !m.groups(from, false, p.dst, to, p) {
+	if !p.admittedOut && !m.groups(from, false, p.dst, to, p) {
 		return drop.SecurityGroupOut, to
 	}
 	if to == nil {
@@ -105,7 +109,7 @@ func (m model) decide(p packet) (drop.Reason, *ENI) {
 	if crosses && !m.acl(m.subnet(to.Subnet), true, p.src, p) {
 		return drop.NACLIn, to
 	}
-	if !p.established && !m.groups(to, true, p.src, from, p) {
+	if !(p.admittedIn && to.ID == p.far) && !m.groups(to, true, p.src, from, p) {
 		return drop.SecurityGroupIn, to
 	}
 	return drop.Unset, to
@@ -208,6 +212,53 @@ func (m model) groups(e *ENI, inbound bool, peer netip.Addr, other *ENI, p packe
 				is = r.CIDR.Contains(peer)
 			}
 			if is && matches(r.Match, p) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// tracked reports whether the flow of a packet that an ENI's groups admit is
+// tracked there: FACTS' three conditions, word by word.
+func (m model) tracked(e *ENI, inbound bool, p packet) bool {
+	if p.proto != ProtoTCP && p.proto != ProtoUDP {
+		return true
+	}
+	opens := p // as the packet that opens the flow
+	answer := p
+	answer.port, answer.srcPort = p.srcPort, p.port
+	if m.open(e, inbound, opens, false) && m.open(e, !inbound, answer, true) {
+		return false
+	}
+	isSYN := p.opens && p.proto == ProtoTCP
+	if !isSYN && m.open(e, !inbound, answer, false) && m.open(e, inbound, opens, true) {
+		return false // as an answer
+	}
+	return true
+}
+
+// open reports whether a rule of an ENI admits a packet from or to everywhere;
+// with allPorts, whatever its ports.
+func (m model) open(e *ENI, inbound bool, p packet, allPorts bool) bool {
+	for _, id := range e.SecurityGroups {
+		g := find(m.o.SecurityGroups, func(g *SecurityGroup) bool { return g.ID == id })
+		rules := g.Outbound
+		if inbound {
+			rules = g.Inbound
+		}
+		for _, r := range rules {
+			prefixes := []netip.Prefix{r.CIDR}
+			if r.PrefixList != "" {
+				prefixes = find(m.o.PrefixLists, func(l *PrefixList) bool { return l.ID == r.PrefixList }).Prefixes
+			}
+			everywhere := slices.ContainsFunc(prefixes, func(x netip.Prefix) bool {
+				return x.IsValid() && x.Bits() == 0 && x.Addr().Is4() == p.src.Is4()
+			})
+			if !everywhere || !matches(r.Match, p) {
+				continue
+			}
+			if !allPorts || r.Protocol == ProtoAll || r.FromPort == 0 && r.ToPort == 65535 {
 				return true
 			}
 		}

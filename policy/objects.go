@@ -131,7 +131,9 @@ type SecurityGroup struct {
 	VPC      string
 	Inbound  []SGRule
 	Outbound []SGRule
-	Pos      Pos
+	// LiveFlows is what becomes of tracked flows that it no longer admits.
+	LiveFlows LiveFlows
+	Pos       Pos
 }
 
 // PrefixList is a named set of prefixes.

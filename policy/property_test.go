@@ -13,6 +13,7 @@ import (
 
 func TestDecideEqualsModel(t *testing.T) {
 	seen := map[drop.Reason]int{}
+	halves := map[[2]bool]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		o := genObjects.Draw(t, "objects")
 		s, err := Compile(o, nil)
@@ -28,6 +29,21 @@ func TestDecideEqualsModel(t *testing.T) {
 			seen[d.Reason]++
 			if d.Reason != why || (d.Verdict == Forward) != (why == drop.Unset) {
 				t.Fatalf("%+v:\nDecide: %v, %v\nmodel: %v\n%s", p, d.Verdict, d.Reason, why, printTrace(&tr))
+			}
+			if why == drop.Unset {
+				out := p.admittedOut || model{o}.tracked(model{o}.eni(p.eni), false, p)
+				in := p.admittedIn && to.ID == p.far || model{o}.tracked(to, true, p)
+				if d.TrackOut != out || d.TrackIn != in {
+					t.Fatalf("%+v: tracked out %v, in %v, model %v, %v", p, d.TrackOut, d.TrackIn, out, in)
+				}
+				halves[[2]bool{out, in}]++
+				from := model{o}.eni(p.eni)
+				for end, want := range []bool{model{o}.groups(from, false, p.dst, to, p), model{o}.groups(to, true, p.src, from, p)} {
+					enis := [2]uint16{q.Key.ENI(), d.Egress}
+					if _, ok := s.StillAdmits(&q.Key, q.ICMPType, q.ICMPCode, end, enis[end], enis[1-end]); ok != want {
+						t.Fatalf("%+v: end %d still admitted %v, want %v", p, end, ok, want)
+					}
+				}
 			}
 			if to != nil && s.ENI(d.Egress).ID != to.ID {
 				t.Fatalf("%+v: egress %q, model %q", p, s.ENI(d.Egress).ID, to.ID)
@@ -46,6 +62,11 @@ func TestDecideEqualsModel(t *testing.T) {
 	for _, r := range want {
 		if seen[r] == 0 {
 			t.Errorf("no packet came to %v; seen %v", r, slices.Collect(maps.Keys(seen)))
+		}
+	}
+	for _, h := range [][2]bool{{true, true}, {true, false}, {false, true}, {false, false}} {
+		if halves[h] == 0 {
+			t.Errorf("no flow was tracked out %v, in %v", h[0], h[1])
 		}
 	}
 }

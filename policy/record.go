@@ -34,6 +34,9 @@ type ENIRecord struct {
 	TCPEstablished uint32
 	UDP            uint16
 	UDPStream      uint16
+	// Born is the first generation of the ENI in its slot: what is older was
+	// decided for another ENI.
+	Born uint32
 	// FragmentRate is how many fragments it may send a second; 0 is no limit. It
 	// decides no flow, and so does not raise Gen.
 	FragmentRate uint32
@@ -43,7 +46,7 @@ type ENIRecord struct {
 	Guaranteed uint32
 	HalfOpen   uint32
 
-	_ [16]byte // fills the cache line
+	_ [12]byte // fills the cache line
 }
 
 // Dead reports whether the record is of a removed ENI.

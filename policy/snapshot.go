@@ -72,7 +72,10 @@ type eniPolicy struct {
 	rules     *secgroup.Set
 }
 
-type groupInfo struct{ in, out []string } // ids of the rules; "" where none is written
+type groupInfo struct {
+	in, out []string // ids of the rules; "" where none is written
+	live    LiveFlows
+}
 
 // macEntry finds an ENI by subnet and MAC.
 type macEntry struct {

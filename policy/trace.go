@@ -180,7 +180,7 @@ func (e *evaluation) explainACL(st *Step, ref ACLRef, at *ENIRecord, way string,
 
 func (e *evaluation) explainGroups(st *Step, ref secgroup.Ref, eni uint16, inbound bool) {
 	id := e.s.eniNames.name(eni)
-	if e.q.Established {
+	if inbound && e.admittedIn() || !inbound && e.q.AdmittedOut {
 		st.Outcome = Skipped
 		st.Object = id
 		st.Text = fmt.Sprintf("A session admits the packet; the security groups of ENI %s are not asked.", id)
@@ -193,6 +193,9 @@ func (e *evaluation) explainGroups(st *Step, ref secgroup.Ref, eni uint16, inbou
 	if st.Outcome != Dropped {
 		st.Object, st.Rule = e.s.SecurityGroupRule(ref)
 		st.Text = fmt.Sprintf("Rule %s of security group %s at ENI %s admits %s %s %s.", st.Rule, st.Object, id, e.service(), way, peer)
+		if tracked := inbound && e.d.TrackIn || !inbound && e.d.TrackOut; !tracked {
+			st.Text += " The flow is not tracked there: rules open it to all addresses, and all answers to it."
+		}
 		return
 	}
 	st.Object = id

@@ -62,6 +62,7 @@ type Rule struct {
 type Rules struct {
 	classifier *classify.Classifier
 	refs       []Ref
+	open       [4]bool // by openTo: a rule admits everything
 }
 
 // Compile compiles the rules of one direction. It keeps no reference to them.
@@ -75,6 +76,7 @@ func Compile(rules []Rule) *Rules {
 			Prefixes: r.Prefixes, Group: r.Group, HasGroup: r.HasGroup,
 		}
 		c.refs = append(c.refs, r.Ref)
+		c.opens(r)
 	}
 	c.classifier = classify.Compile(input)
 	return c
@@ -88,6 +90,46 @@ func (c *Rules) Match(peer netip.Addr, groups []uint16, proto uint8, port uint16
 		return c.refs[i], true
 	}
 	return 0, false
+}
+
+// OpenToAll reports whether a rule admits a protocol's port for all addresses of
+// a family, be it among others that admit it too. It does not allocate.
+func (c *Rules) OpenToAll(v6 bool, proto uint8, port uint16) bool {
+	return c.classifier.MatchAll(v6, proto, port)
+}
+
+// AllOpen reports whether a rule admits all ports of TCP or UDP, whichever proto
+// is, for all addresses of a family. It does not allocate.
+func (c *Rules) AllOpen(v6 bool, proto uint8) bool {
+	return c.open[openTo(v6, proto)]
+}
+
+// openTo numbers the families and protocols of Rules.open.
+func openTo(v6 bool, proto uint8) (i int) {
+	if v6 {
+		i = 2
+	}
+	if proto == protoUDP {
+		i++
+	}
+	return i
+}
+
+const (
+	protoTCP = 6
+	protoUDP = 17
+)
+
+// opens notes what a rule opens entirely.
+func (c *Rules) opens(r *Rule) {
+	for _, p := range r.Prefixes {
+		for _, proto := range []uint8{protoTCP, protoUDP} {
+			all := r.Protocol == classify.AllProtocols || r.Protocol == int(proto) && r.From == 0 && r.To == 0xffff
+			if p.Bits() == 0 && all {
+				c.open[openTo(p.Addr().Is6(), proto)] = true
+			}
+		}
+	}
 }
 
 // Len returns the number of rules.

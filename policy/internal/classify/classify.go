@@ -62,10 +62,10 @@ type Classifier struct {
 	words   int      // words per vector
 	vectors []uint64 // all distinct vectors, one after the other
 	peers   bart.Table[uint32]
-	// flat: no prefix is longer than /0, as in most ACLs and many groups. The
-	// vectors of both families then stand here, -1 for none.
+	// flat: no prefix is longer than /0, as in most ACLs and many groups. Then
+	// any is all there is to look up.
 	flat     bool
-	any      [2]int64
+	any      [2]int64 // the vectors of 0.0.0.0/0 and ::/0, -1 for none
 	groups   []uint16 // referenced groups, ascending
 	groupVec []uint32 // their vectors
 	services []service
@@ -140,6 +140,21 @@ func (c *Classifier) Match(peer netip.Addr, groups []uint16, proto uint8, port u
 		}
 	}
 	return -1
+}
+
+// MatchAll reports whether a rule admits packets to or from all addresses of a
+// family. It does not allocate.
+func (c *Classifier) MatchAll(v6 bool, proto uint8, port uint16) bool {
+	if c.words == 0 || c.any[b2i(v6)] < 0 {
+		return false
+	}
+	all := c.vector(uint32(c.any[b2i(v6)]))
+	for i, w := range c.vector(c.services[c.service[proto]].find(port)) {
+		if w&all[i] != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func b2i(b bool) int {

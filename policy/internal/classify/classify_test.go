@@ -106,6 +106,14 @@ func TestMatchEqualsScan(t *testing.T) {
 			if got != want {
 				t.Fatalf("Match(%v, %v, %d, %d) = %d, scan = %d", peer, groups, proto, port, got, want)
 			}
+			toAll := slices.ContainsFunc(rules, func(r Rule) bool {
+				return scanService(&r, proto, port) && slices.ContainsFunc(r.Prefixes, func(p netip.Prefix) bool {
+					return p.Bits() == 0 && p.Addr().Is6() == peer.Is6()
+				})
+			})
+			if got := c.MatchAll(peer.Is6(), proto, port); got != toAll {
+				t.Fatalf("MatchAll(%v, %d, %d) = %v, scan = %v", peer.Is6(), proto, port, got, toAll)
+			}
 		}
 	})
 }

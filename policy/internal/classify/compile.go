@@ -82,9 +82,10 @@ func (b *builder) peers(rules []Rule) {
 			set(v, all[i].rule)
 		}
 		at := b.intern(v)
-		if b.c.flat {
+		if prefix.Bits() == 0 {
 			b.c.any[b2i(prefix.Addr().Is6())] = int64(at)
-		} else {
+		}
+		if !b.c.flat {
 			b.c.peers.Insert(prefix, at)
 		}
 	}
