@@ -21,8 +21,14 @@ func TestNoAllocation(t *testing.T) {
 	reply := replyKey(&known)
 	var copied Session
 	for name, f := range map[string]func(){
-		"Find":              func() { tab.Find(known.Hash, &known.Key, known.VPC, known.Now) },
-		"FindAt":            func() { tab.FindAt(known.Hash, &reply, known.VPC, known.Key.ENI(), known.Now) },
+		"Find":    func() { tab.Find(known.Hash, &known.Key, known.VPC, known.Now) },
+		"Between": func() { tab.Between(known.Hash, &reply, known.VPC, known.Key.ENI(), known.Now) },
+		"Parts": func() {
+			b := tab.Between(known.Hash, &reply, known.VPC, known.Key.ENI(), known.Now)
+			if len(b.Parts()) != 1 {
+				t.Error("the session is not found")
+			}
+		},
 		"Find a reply":      func() { tab.Find(known.Hash, &reply, known.VPC, known.Now) },
 		"Find nothing":      func() { tab.Find(fresh.Hash, &fresh.Key, fresh.VPC, fresh.Now) },
 		"Count":             func() { tab.At(id).Count(1, 60, 8) },

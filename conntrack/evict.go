@@ -110,7 +110,7 @@ func (c *candidates) findWorst() uint16 {
 
 // take counts a half of a new session against its allowance, where that is used
 // up in the place of a session that ends early.
-func (t *Table) take(n *New, h tracked) bool {
+func (t *Table) take(h tracked) bool {
 	if t.allowances.take(h.half) {
 		return true
 	}
@@ -214,11 +214,21 @@ func (t *Table) Foresee(n *New, old *Session) Result {
 	if !room && (!t.early || atomic.LoadUint32(&c.n) == 0) {
 		return TableFull
 	}
-	var fresh, gone [2]tracked
+	var gone [2]tracked
 	var ended []tracked
 	if old != nil {
 		ended = old.halves(&gone)
 	}
+	return t.foreseeHalves(n, ended)
+}
+
+// ForeseeTrack says how Track would go now at the tracked halves of n.
+//
+// Thread-safety: any goroutine.
+func (t *Table) ForeseeTrack(n *New) Result { return t.foreseeHalves(n, nil) }
+
+func (t *Table) foreseeHalves(n *New, ended []tracked) Result {
+	var fresh [2]tracked
 	halves := n.halves(&fresh)
 	end := t.allowances.lacks(halves, ended)
 	if end < 0 {

@@ -63,6 +63,9 @@ func (s *Session) flags() uint64 { return s.head >> 16 & 0xff }
 // originator's, 1 the responder's.
 func (s *Session) Tracked(end int) bool { return s.flags()>>(end&1)&flagTracked0 != 0 }
 
+// track sets the flag. For the owner.
+func (s *Session) track(end int) { relaxed.Store64(&s.head, s.head|flagTracked0<<(16+end&1)) }
+
 // Last returns the time of its last packet in nanoseconds, seen from a time now
 // that is less than 24 days off.
 func (s *Session) Last(now int64) int64 {
@@ -132,6 +135,16 @@ func (s *Session) Draining(now int64) (draining, over bool) {
 		return false, false
 	}
 	return true, int16(uint16(now/second)-uint16(s.place>>32)) >= 0
+}
+
+// Over reports whether the session has ended by time: it was idle for too long,
+// or drained.
+func (s *Session) Over(now int64) bool {
+	if s.Expired(now) {
+		return true
+	}
+	_, over := s.Draining(now)
+	return over
 }
 
 // Drain lets the session end at the given time in nanoseconds, which is less
@@ -232,17 +245,6 @@ func (s *Session) dirOf(k *hash.FlowKey, vpc uint16) int {
 	ways := s.ways(k, vpc)
 	for dir, is := range ways {
 		if is && s.End(dir) == k.ENI() {
-			return dir
-		}
-	}
-	return -1
-}
-
-// dirTo is dirOf for a packet that reaches ENI eni, whoever sends it.
-func (s *Session) dirTo(k *hash.FlowKey, vpc, eni uint16) int {
-	ways := s.ways(k, vpc)
-	for dir, is := range ways {
-		if is && s.End(1-dir) == eni {
 			return dir
 		}
 	}

@@ -118,21 +118,6 @@ func (t *Table) Find(h uint64, k *hash.FlowKey, vpc uint16, now int64) (id uint3
 	return NoSession, 0
 }
 
-// FindAt returns a session that speaks for ENI eni as the receiver of a packet
-// with the given key, whoever sends it, and the packet's direction in it; or
-// NoSession. It is for packets that come back another way than they went: the
-// ENI that they reach tracks the flow, the one that sends them does not.
-func (t *Table) FindAt(h uint64, k *hash.FlowKey, vpc, eni uint16, now int64) (id uint32, dir int) {
-	cur := t.index.Each(h)
-	for id = cur.Next(); id != sigindex.None; id = cur.Next() {
-		s := &t.sessions[id]
-		if dir = s.dirTo(k, vpc, eni); dir >= 0 && s.Tracked(1-dir) && !s.Expired(now) {
-			return id, dir
-		}
-	}
-	return NoSession, 0
-}
-
 // Result says how Create went.
 type Result uint8
 
@@ -179,7 +164,7 @@ func (t *Table) Create(n *New) (uint32, Result) {
 	var array [2]tracked
 	halves := n.halves(&array)
 	for i, h := range halves {
-		if !t.take(n, h) {
+		if !t.take(h) {
 			t.giveBack(halves[:i])
 			return NoSession, AllowanceExceeded + Result(h.end)
 		}
@@ -230,6 +215,30 @@ func (t *Table) Answered(id uint32) {
 		t.candidates.strike(id, s)
 		t.candidates.enlist(id, s, k)
 	}
+}
+
+// Track begins to track a session at an end, 0 the originator's or 1 the
+// responder's, where it was not; group is the security group that admits it
+// there.
+func (t *Table) Track(id uint32, end int, group uint16) Result {
+	s := &t.sessions[id]
+	if s.Tracked(end) {
+		return Created
+	}
+	originator, responder := s.Instances()
+	h := tracked{half{s.End(end), [2]uint16{originator, responder}[end]}, end}
+	kind := t.candidates.links[id].kind()
+	t.candidates.strike(id, s) // it must not end for its own sake
+	took := t.take(h)
+	if took {
+		s.SetGroup(end, group)
+		s.track(end)
+	}
+	t.candidates.enlist(id, s, kind)
+	if !took {
+		return AllowanceExceeded + Result(end)
+	}
+	return Created
 }
 
 // Remove ends a live session.
@@ -289,20 +298,6 @@ func (t *Table) Lookup(h uint64, k *hash.FlowKey, vpc uint16, s *Session) (id ui
 			continue
 		}
 		if dir = s.dirOf(k, vpc); dir >= 0 {
-			return id, dir
-		}
-	}
-	return NoSession, -1
-}
-
-// LookupAt is FindAt for another goroutine than the owner's; -1 for none.
-func (t *Table) LookupAt(h uint64, k *hash.FlowKey, vpc, eni uint16, now int64, s *Session) (id uint32, dir int) {
-	cur := t.index.Each(h)
-	for id = cur.Next(); id != sigindex.None; id = cur.Next() {
-		if int(id) >= len(t.sessions) || !t.Read(id, s) {
-			continue
-		}
-		if dir = s.dirTo(k, vpc, eni); dir >= 0 && s.Tracked(1-dir) && !s.Expired(now) {
 			return id, dir
 		}
 	}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
 )
@@ -74,14 +75,17 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 		w.cache.SetQueued(e, false)
 	}
 	if e.Forward() {
-		s := w.sessions.At(e.Session())
-		if s.Incarnation() != e.Incarnation() || s.Expired(w.now) {
-			return false
+		result := trackPass
+		if id := e.Session(); id != conntrack.NoSession {
+			s := w.sessions.At(id)
+			if s.Incarnation() != e.Incarnation() || s.Over(w.now) {
+				return false
+			}
+			if result = w.track(m, id, e.Dir()); result == trackRenew {
+				return false
+			}
 		}
-		switch w.track(m, e.Session(), e.Dir()) {
-		case trackRenew:
-			return false
-		case trackPass:
+		if result == trackPass {
 			m.Verdict, m.Egress, m.Queue = VerdictForward, e.Egress(), e.Queue()
 			if m.Flags&flagFragment != 0 {
 				m.Queue = w.view.fragmentQueueOf(m.Egress, &w.burst.keys[i])

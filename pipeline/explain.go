@@ -158,14 +158,67 @@ func (x *Explanation) icmpError(e *Engine, v *view, frame []byte) {
 		x.Reason = drop.ICMPErrorUnmatched
 		return
 	}
-	_, x.Dir = e.workers[x.Lcore].sessions.Lookup(x.Hash, &x.Key, m.VPC, &x.Session)
-	far := noENI
-	if x.HasSession = x.Dir >= 0 && !x.Session.Expired(e.Now()); x.HasSession {
-		far = farEnd(&x.Session, x.Dir)
-	}
 	q := errorQuery(frame, m, &outer)
-	d, _ := decideFlow(v.snap, &q, far, &x.Policy)
+	_, d := x.admit(e, v, &q, x.find(e))
 	x.decided(v, &d, &outer)
+}
+
+// find looks for the packet's own session and reports whether there is one that
+// has not ended by time.
+func (x *Explanation) find(e *Engine) bool {
+	_, x.Dir = e.workers[x.Lcore].sessions.Lookup(x.Hash, &x.Key, x.Meta.VPC, &x.Session)
+	x.HasSession = x.Dir >= 0 && !x.Session.Over(e.Now())
+	return x.HasSession
+}
+
+// admit is Worker.admit for a reader. known says whether x.Session speaks for
+// the packet.
+func (x *Explanation) admit(e *Engine, v *view, q *policy.Query, known bool) (admission, policy.Decision) {
+	const itself = 0 // any number: only whether there is one matters here
+	a, far := noAdmission, noENI
+	var s *conntrack.Session
+	if known {
+		s = &x.Session
+		a, far = admissionBy(itself, s, x.Dir), s.End(1-x.Dir)
+	}
+	a.ask(q, far)
+	d := v.snap.Decide(q, x.trace())
+	isError := x.Meta.class == classICMPError
+	if wider(s, x.Dir, &d) && (s != nil || !isError) {
+		a.Between = x.between(e, v, d.Egress)
+	}
+	before := *q
+	if isError {
+		a.askError(v.snap, q, &x.Key, &d)
+	} else if wider(s, x.Dir, &d) {
+		a.ask(q, d.Egress)
+	}
+	if *q != before {
+		x.Policy.Steps = x.Policy.Steps[:0]
+		d = v.snap.Decide(q, x.trace())
+	}
+	return a, d
+}
+
+// between is Worker.between for a reader: without the sessions that the packet
+// ends.
+func (x *Explanation) between(e *Engine, v *view, to uint16) conntrack.Between {
+	m, table := &x.Meta, e.workers[x.Lcore].sessions
+	b := table.LookupBetween(x.Hash, &x.Key, m.VPC, to, e.Now())
+	var s conntrack.Session
+	goesOn := func(id uint32, dir int) bool {
+		return id != conntrack.NoSession && table.Read(id, &s) && (m.class == classICMPError || goesOn(v.snap, m, &s, dir, e.Now()))
+	}
+	if !goesOn(b.Main, b.MainDir) {
+		b.Main = conntrack.NoSession
+	}
+	if !goesOn(b.Out, b.OutDir) {
+		b.Out = conntrack.NoSession
+	}
+	if !goesOn(b.In, b.InDir) {
+		b.In = conntrack.NoSession
+	}
+	return b
 }
 
 // decided takes over a decision of policy.
@@ -182,25 +235,21 @@ func (x *Explanation) decided(v *view, d *policy.Decision, k *hash.FlowKey) {
 
 func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	m, k, w := &x.Meta, &x.Key, e.workers[x.Lcore]
-	// It may be expired: the packet's own session goes before a new one comes.
-	_, x.Dir = w.sessions.Lookup(x.Hash, k, m.VPC, &x.Session)
+	usable := x.find(e) && !m.renews(&x.Session, x.Dir)
 	found := x.Dir >= 0
-	x.HasSession = found && !x.Session.Expired(e.Now()) && !m.renews(&x.Session, x.Dir)
 	var entry flowcache.Entry
-	if w.cache.Lookup(x.Hash, k, &entry) {
+	known := w.cache.Lookup(x.Hash, k, &entry)
+	if known {
 		src, dst := &v.snap.ENIs[m.ENI], &v.snap.ENIs[entry.Egress()]
 		x.Cached = entry.Gens() == flowcache.Gens(src.Gen, dst.Gen) &&
 			(m.Flags&flagRouted != 0 || spoofed(&entry) || [6]byte(frame[0:6]) == dst.MAC) &&
-			(!entry.Forward() || x.HasSession && x.Session.Incarnation() == entry.Incarnation())
+			(!entry.Forward() || entry.Session() == conntrack.NoSession || usable && x.Session.Incarnation() == entry.Incarnation())
 		x.Stale = !x.Cached
 	}
-	q := policy.Query{Key: *k, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode, DstMAC: [6]byte(frame[0:6])}
-	far := noENI
-	if x.HasSession {
-		far = farEnd(&x.Session, x.Dir)
-	}
-	d, inSession := decideFlow(v.snap, &q, far, x.trace())
-	if !x.Cached && !inSession {
+	x.HasSession = usable && (x.Cached || goesOn(v.snap, m, &x.Session, x.Dir, e.Now()))
+	q := flowQuery(m, k, [6]byte(frame[0:6]))
+	a, d := x.admit(e, v, &q, x.HasSession)
+	if !x.Cached && a.Main == conntrack.NoSession {
 		x.HasSession = false
 	}
 	if !x.HasSession {
@@ -227,47 +276,93 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	if x.Verdict != VerdictForward || x.ahead && x.HasSession {
 		return
 	}
+	if x.HasSession {
+		x.track(&x.Session, x.Dir)
+	}
+	if x.Cached {
+		return
+	}
+	wasUntracked := known && entry.Forward() && entry.Session() == conntrack.NoSession
 	var replaced *conntrack.Session
 	if found && !x.HasSession {
 		replaced = &x.Session
 	}
-	x.track(e, v, replaced)
+	out, in := a.missing(&d)
+	x.begin(e, v, [2]bool{out, in}, wasUntracked, replaced)
+	x.trackOthers(e, &a)
 }
 
-// track explains what the packet does to its session, or to the one it begins,
-// in the place of an old one if that is not nil.
-func (x *Explanation) track(e *Engine, v *view, replaced *conntrack.Session) {
-	m, w := &x.Meta, e.workers[x.Lcore]
-	refuse := func(r drop.Reason) { x.Verdict, x.Reason = VerdictDrop, r }
-	if x.HasSession {
-		x.NewState = x.Session.State()
-		if x.NewState.IsTCP() {
-			if next := conntrack.NextTCP(x.NewState, x.Dir, m.TCPFlags); next == conntrack.Refuse {
-				refuse(refusal(x.NewState, m.TCPFlags))
-			} else {
-				x.NewState = next
-			}
-		} else if x.NewState == conntrack.UDPSingle && becomesStream(&x.Session, x.Dir) {
-			x.NewState = conntrack.UDPStream
-		}
-		return
-	}
-	x.NewState = conntrack.Initial(m.Proto, m.TCPFlags, e.cfg.PickupMidstream)
-	if x.NewState == conntrack.None {
-		if conntrack.ValidFlags(m.TCPFlags) {
-			refuse(drop.MidstreamTCP)
+// goesOn reports whether a session outlives a packet in direction dir.
+func goesOn(snap *policy.Snapshot, m *Meta, s *conntrack.Session, dir int, now int64) bool {
+	f, _ := fateOf(snap, s, now)
+	return f != fateCut && !m.renews(s, dir)
+}
+
+func (x *Explanation) refuse(r drop.Reason) { x.Verdict, x.Reason = VerdictDrop, r }
+
+// track explains what the packet does to a session.
+func (x *Explanation) track(s *conntrack.Session, dir int) {
+	m := &x.Meta
+	x.NewState = s.State()
+	if x.NewState.IsTCP() {
+		if next := conntrack.NextTCP(x.NewState, dir, m.TCPFlags); next == conntrack.Refuse {
+			x.refuse(refusal(x.NewState, m.TCPFlags))
 		} else {
-			refuse(drop.TCPInvalidFlags)
+			x.NewState = next
 		}
+	} else if x.NewState == conntrack.UDPSingle && becomesStream(s, dir) {
+		x.NewState = conntrack.UDPStream
+	}
+}
+
+// trackOthers explains what the packet does to sessions other than its own.
+func (x *Explanation) trackOthers(e *Engine, a *admission) {
+	state := x.NewState
+	var s conntrack.Session
+	for _, p := range a.Parts() {
+		if x.Verdict == VerdictForward && p.ID != a.Main && e.workers[x.Lcore].sessions.Read(p.ID, &s) {
+			x.track(&s, p.Dir)
+		}
+	}
+	x.NewState = state
+}
+
+// begin explains whether the packet's flow can be tracked where it is to be and
+// is not yet: by a new session, in the place of an old one if replaced is not
+// nil, or at another half of the one that it has.
+func (x *Explanation) begin(e *Engine, v *view, tracked [2]bool, wasUntracked bool, replaced *conntrack.Session) {
+	if tracked == [2]bool{} {
 		return
 	}
+	m, w := &x.Meta, e.workers[x.Lcore]
 	from, to := &v.snap.ENIs[m.ENI], &v.snap.ENIs[x.Egress]
 	n := conntrack.New{
-		Key: x.Key, Responder: x.Egress, Instances: [2]uint16{from.Instance, to.Instance}, Tracked: [2]bool{true, true},
-		State: x.NewState, HalfOpen: from.HalfOpen,
+		Key: x.Key, Responder: x.Egress, Instances: [2]uint16{from.Instance, to.Instance}, Tracked: tracked, HalfOpen: from.HalfOpen,
 	}
+	if x.HasSession {
+		if x.Dir == 1 {
+			s := &x.Session
+			n.Key, n.Responder = *s.Key(), s.Responder()
+			n.Instances[0], n.Instances[1] = s.Instances()
+			n.Tracked[0], n.Tracked[1] = tracked[1], tracked[0]
+		}
+		if result := w.sessions.ForeseeTrack(&n); result != conntrack.Created {
+			x.refuse(noSession[result])
+		}
+		return
+	}
+	x.NewState = conntrack.Initial(m.Proto, m.TCPFlags, e.cfg.PickupMidstream || wasUntracked)
+	if x.NewState == conntrack.None {
+		if conntrack.ValidFlags(m.TCPFlags) {
+			x.refuse(drop.MidstreamTCP)
+		} else {
+			x.refuse(drop.TCPInvalidFlags)
+		}
+		return
+	}
+	n.State = x.NewState
 	if result := w.sessions.Foresee(&n, replaced); result != conntrack.Created {
-		refuse(noSession[result])
+		x.refuse(noSession[result])
 	}
 }
 

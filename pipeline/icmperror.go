@@ -20,18 +20,51 @@ func (w *Worker) relayICMPError(i int) {
 		m.Reason = drop.ICMPErrorUnmatched
 		return
 	}
-	far := noENI
-	if id, dir := w.sessions.Find(m.Hash, k, m.VPC, w.now); id != conntrack.NoSession {
-		far = farEnd(w.sessions.At(id), dir)
-	}
 	w.query = errorQuery(frame, m, &outer)
-	d, _ := decideFlow(w.view.snap, &w.query, far, nil)
+	d := w.admitError(m, k)
 	if d.Verdict != policy.Forward {
 		m.Reason, m.Egress = d.Reason, d.Egress
 		return
 	}
 	key := &w.query.Key // outer would escape to the heap
 	w.forward(m, key, d.Egress, w.view.queueOf(d.Egress, key))
+}
+
+// admitError asks policy about an ICMP error about the flow that answers by key
+// k. Each end admits it by the session that speaks for the flow there, where the
+// error comes from an ENI of that session; or because the flow is not tracked
+// there (docs/semantics.md S4.4); or by its rules for ICMP.
+func (w *Worker) admitError(m *Meta, k *hash.FlowKey) policy.Decision {
+	snap := w.view.snap
+	a, far := noAdmission, noENI
+	var s *conntrack.Session
+	id, dir := w.sessions.Find(m.Hash, k, m.VPC, w.now)
+	if id != conntrack.NoSession {
+		s = w.sessions.At(id)
+		a, far = admissionBy(id, s, dir), s.End(1-dir)
+	}
+	a.ask(&w.query, far)
+	d := snap.Decide(&w.query, nil)
+	if s != nil && wider(s, dir, &d) {
+		a.Between = w.sessions.Between(m.Hash, k, m.VPC, d.Egress, w.now)
+	}
+	if a.askError(snap, &w.query, k, &d) {
+		d = snap.Decide(&w.query, nil)
+	}
+	return d
+}
+
+// askError puts the admission of an ICMP error into the query again, now that
+// d says where it goes, and reports whether that can change the decision.
+func (a *admission) askError(snap *policy.Snapshot, q *policy.Query, k *hash.FlowKey, d *policy.Decision) bool {
+	if d.Reason != drop.SecurityGroupIn && d.Reason != drop.SecurityGroupOut || d.Egress == policy.NoENI {
+		return false
+	}
+	before := *q
+	a.ask(q, d.Egress)
+	q.AdmittedOut = q.AdmittedOut || snap.Untracked(k, k.ENI(), false)
+	q.AdmittedIn = q.AdmittedIn || snap.Untracked(k, d.Egress, true)
+	return *q != before
 }
 
 // outerKey returns the key of an ICMP error itself, its type and code in the

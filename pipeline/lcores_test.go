@@ -14,13 +14,21 @@ import (
 	"github.com/nitrod/nitrod/policy"
 )
 
-// openObjects is defaultObjects with groups that admit everything, and app with
-// two queues.
+// openObjects is defaultObjects with groups that admit everything of the VPC and
+// track it, and app with two queues.
 func openObjects() *policy.Objects {
+	return grouped("10.0.0.0/8", "2001:db8::/32")
+}
+
+// untrackedObjects is openObjects with groups that admit everything, so that TCP
+// and UDP are not tracked.
+func untrackedObjects() *policy.Objects { return grouped("0.0.0.0/0", "::/0") }
+
+func grouped(cidrs ...string) *policy.Objects {
 	o := defaultObjects()
-	all := []policy.SGRule{
-		{Match: policy.Match{Protocol: policy.ProtoAll}, CIDR: mustPrefix("0.0.0.0/0")},
-		{Match: policy.Match{Protocol: policy.ProtoAll}, CIDR: mustPrefix("::/0")},
+	var all []policy.SGRule
+	for _, c := range cidrs {
+		all = append(all, policy.SGRule{Match: policy.Match{Protocol: policy.ProtoAll}, CIDR: mustPrefix(c)})
 	}
 	for i := range o.SecurityGroups {
 		o.SecurityGroups[i].Inbound, o.SecurityGroups[i].Outbound = all, all

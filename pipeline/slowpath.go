@@ -28,84 +28,91 @@ func (w *Worker) slowPath(i int) {
 	}
 }
 
-// judgeFlow decides a packet by its session and the policy.
+// judgeFlow decides a packet by the sessions that speak for it and the policy.
 func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
-	id, dir := w.sessions.Find(m.Hash, k, m.VPC, w.now)
-	if id != conntrack.NoSession && m.renews(w.sessions.At(id), dir) {
-		w.sessions.Remove(id)
-		id = conntrack.NoSession
-	}
-	w.query = policy.Query{
-		Key: *k, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode,
-		DstMAC: [6]byte(w.burst.frame(i)[0:6]),
-	}
-	far := noENI
-	if id != conntrack.NoSession {
-		far = farEnd(w.sessions.At(id), dir)
-	}
-	d, inSession := decideFlow(w.view.snap, &w.query, far, nil)
-	if id != conntrack.NoSession && !inSession && d.Verdict == policy.Forward {
-		w.sessions.Remove(id) // the flow goes another way now
-		id = conntrack.NoSession
-	}
+	w.query = flowQuery(m, k, [6]byte(w.burst.frame(i)[0:6]))
+	a, d := w.admit(m, k)
 	if d.Verdict != policy.Forward {
 		if d.Reason == drop.RouterNoService && w.answerUnicastDHCP(i) {
 			return
 		}
 		m.Reason, m.Egress = d.Reason, d.Egress
-		if d.Cacheable && !m.halfOfDHCP(d.Reason) {
-			a := flowcache.Action{Reason: uint8(d.Reason), Egress: d.Egress, SrcGen: d.SrcGen, DstGen: d.DstGen}
-			if d.Egress == policy.NoENI { // it rests on the sender's policy alone
-				a.Egress, a.DstGen = m.ENI, d.SrcGen
-			}
-			w.install(m, k, &a)
+		if w.cacheable(m, &d) {
+			r := refusalOf(m, &d)
+			w.install(m, k, &r)
 		}
 		return
 	}
-	fresh := id == conntrack.NoSession
-	if fresh {
-		if id, m.Reason = w.openSession(m, k, &d); id == conntrack.NoSession {
+	fresh := false
+	if out, in := a.missing(&d); out || in {
+		if fresh = a.Main == conntrack.NoSession; fresh {
+			a.Main, m.Reason = w.openSession(m, k, &d, [2]bool{out, in})
+			if a.Main == conntrack.NoSession {
+				return
+			}
+			a.Out, a.In = either(out, a.Main, a.Out), either(in, a.Main, a.In)
+		} else if m.Reason = w.extend(m, k, &a, &d, out, in); m.Reason != drop.Unset {
 			return
 		}
-		dir = 0
 	}
-	s := w.sessions.At(id)
-	a := flowcache.Action{
-		Forward: true, Reply: dir == 1, Egress: d.Egress, Queue: w.view.queueOf(d.Egress, k),
-		Session: id, Incarnation: s.Incarnation(), SrcGen: d.SrcGen, DstGen: d.DstGen,
+	f := w.acceptanceOf(k, &a, &d)
+	if a.settled() {
+		w.install(m, k, &f)
 	}
-	w.install(m, k, &a)
-	if fresh { // the packet has made the state already
-		s.Count(0, m.L3Len, w.now)
-	} else if w.track(m, id, dir) != trackPass {
-		return
+	for _, p := range a.Parts() {
+		if fresh && p.ID == a.Main { // the packet has made the state already
+			w.sessions.At(p.ID).Count(0, m.L3Len, w.now)
+		} else if w.track(m, p.ID, p.Dir) != trackPass {
+			return
+		}
 	}
-	w.forward(m, k, a.Egress, a.Queue)
+	w.forward(m, k, f.Egress, f.Queue)
 }
 
-// farEnd returns the ENI to which a session's packets in direction dir go.
-func farEnd(s *conntrack.Session, dir int) uint16 {
-	if dir == 0 {
-		return s.Responder()
+func either(is bool, a, b uint32) uint32 {
+	if is {
+		return a
 	}
-	return s.Originator()
+	return b
 }
 
-// decideFlow asks policy about a packet whose session leads to ENI far, noENI if
-// it has none, and reports whether the session admits it. A session speaks for
-// its two ENIs only: where a packet with its addresses is led to a third one, by
-// another MAC or a changed route, the rules decide.
-func decideFlow(snap *policy.Snapshot, q *policy.Query, far uint16, tr *policy.Trace) (policy.Decision, bool) {
-	q.Established = far != noENI
-	d := snap.Decide(q, tr)
-	if !q.Established || d.Egress == far || d.Egress == policy.NoENI {
-		return d, q.Established
+// flowQuery asks about a packet of a flow.
+func flowQuery(m *Meta, k *hash.FlowKey, dstMAC [6]byte) policy.Query {
+	const syn, ack = 0x02, 0x10
+	return policy.Query{
+		Key: *k, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode, DstMAC: dstMAC,
+		Opens: m.Proto == protoTCP && m.Flags&flagLater == 0 && m.TCPFlags&(syn|ack) == syn,
 	}
-	if tr != nil {
-		tr.Steps = tr.Steps[:0]
+}
+
+// cacheable reports whether a refusal holds for the flow's next packets. Besides
+// what policy knows: a session that begins elsewhere may admit what one that
+// forwards for others sends, and fragments at the router's address share their
+// key with messages to the DHCP server there.
+func (w *Worker) cacheable(m *Meta, d *policy.Decision) bool {
+	return d.Cacheable && !m.halfOfDHCP(d.Reason) &&
+		(d.Reason != drop.SecurityGroupIn || w.enis[m.ENI].Flags&policy.SourceDestCheck != 0)
+}
+
+// refusalOf is the flow-cache entry for a flow that policy refuses.
+func refusalOf(m *Meta, d *policy.Decision) flowcache.Action {
+	a := flowcache.Action{Reason: uint8(d.Reason), Egress: d.Egress, SrcGen: d.SrcGen, DstGen: d.DstGen}
+	if d.Egress == policy.NoENI { // it rests on the sender's policy alone
+		a.Egress, a.DstGen = m.ENI, d.SrcGen
 	}
-	q.Established = false
-	return snap.Decide(q, tr), false
+	return a
+}
+
+// acceptanceOf is the flow-cache entry for a flow that policy lets pass.
+func (w *Worker) acceptanceOf(k *hash.FlowKey, a *admission, d *policy.Decision) flowcache.Action {
+	f := flowcache.Action{
+		Forward: true, Egress: d.Egress, Queue: w.view.queueOf(d.Egress, k),
+		Session: a.Main, SrcGen: d.SrcGen, DstGen: d.DstGen,
+	}
+	if a.Main != conntrack.NoSession {
+		f.Reply, f.Incarnation = a.MainDir == 1, w.sessions.At(a.Main).Incarnation()
+	}
+	return f
 }
 
 // halfOfDHCP tells a fragment that was refused at the router's address: it
@@ -128,45 +135,6 @@ func (w *Worker) forward(m *Meta, k *hash.FlowKey, egress uint16, queue uint8) {
 func (m *Meta) renews(s *conntrack.Session, dir int) bool {
 	return s.State().IsTCP() && m.Flags&flagLater == 0 &&
 		conntrack.NextTCP(s.State(), dir, m.TCPFlags) == conntrack.Renew
-}
-
-// openSession makes the session of a flow's first packet, or says why not.
-func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision) (uint32, drop.Reason) {
-	state := conntrack.Initial(m.Proto, m.TCPFlags, w.engine.cfg.PickupMidstream)
-	if state == conntrack.None {
-		if !conntrack.ValidFlags(m.TCPFlags) {
-			return conntrack.NoSession, drop.TCPInvalidFlags
-		}
-		return conntrack.NoSession, drop.MidstreamTCP
-	}
-	n := conntrack.New{
-		Key: *k, Hash: m.Hash, Responder: d.Egress, VPC: m.VPC,
-		Instances: [2]uint16{w.enis[m.ENI].Instance, w.enis[d.Egress].Instance}, Tracked: [2]bool{true, true},
-		Groups: [2]uint16{d.SGOut.Group(), d.SGIn.Group()},
-		State:  state, Now: w.now, TimeoutNanosec: w.timeout(state, m.ENI, d.Egress, false),
-		HalfOpen: w.enis[m.ENI].HalfOpen,
-	}
-	id, result := w.sessions.Create(&n)
-	if result != conntrack.Created {
-		return conntrack.NoSession, noSession[result]
-	}
-	w.counters.local[countSessions]++
-	// If the other side sent something before it was asked, its flow may be
-	// known as one to drop. From now on it is a reply.
-	reverse := hash.FlowKey{Src: k.Dst, Dst: k.Src,
-		Tail: hash.Tail(k.DstPort(), k.SrcPort(), d.Egress, k.Proto(), k.Flags()&^hash.KeyRouted)}
-	w.cache.Remove(m.Hash, &reverse)
-	reverse.Tail |= uint64(hash.KeyRouted)
-	w.cache.Remove(m.Hash, &reverse)
-	return id, drop.Unset
-}
-
-// noSession names the reasons for which a session cannot be created.
-var noSession = [...]drop.Reason{
-	conntrack.TableFull:                  drop.SessionTableFull,
-	conntrack.AllowanceExceeded:          drop.ConntrackAllowanceExceeded,
-	conntrack.ResponderAllowanceExceeded: drop.ConntrackAllowanceExceeded,
-	conntrack.HalfOpenExceeded:           drop.ConntrackHalfOpenExceeded,
 }
 
 func (w *Worker) install(m *Meta, k *hash.FlowKey, a *flowcache.Action) {

@@ -67,6 +67,9 @@ type Decision struct {
 	// Egress is the ENI that receives the packet, NoENI where none is known. It
 	// is also set for a packet that is dropped on behalf of that ENI.
 	Egress uint16
+	// Owner is the ENI that has the destination address, NoENI where none has. It
+	// is another than Egress where the packet goes by an appliance.
+	Owner uint16
 	// SrcGen and DstGen are the generations of the sending and the receiving
 	// ENI that the decision rests on; 0 where there is no such ENI.
 	SrcGen, DstGen uint32
@@ -85,7 +88,7 @@ type Decision struct {
 // Thread-safety: as the snapshot. With tr == nil it does not allocate.
 func (s *Snapshot) Decide(q *Query, tr *Trace) Decision {
 	e := evaluation{s: s, q: *q, tr: tr}
-	e.d.Egress = NoENI
+	e.d.Egress, e.d.Owner = NoENI, NoENI
 	e.d.Routed = q.Key.Flags()&hash.KeyRouted != 0
 	e.d.Cacheable = true
 	if e.pass(StageSource, e.source()) &&
@@ -141,6 +144,9 @@ func (e *evaluation) source() drop.Reason {
 	e.port = classify.Port(k.Proto(), k.DstPort(), e.q.ICMPType, e.q.ICMPCode)
 	addresses := s.vpcs[e.from.VPC].addresses
 	e.srcOwner, e.dstOwner = addresses.Lookup(e.src), addresses.Lookup(e.dst)
+	if e.dstOwner.Kind == mapping.ENI {
+		e.d.Owner = e.dstOwner.ENI
+	}
 	if !owns(e.srcOwner, eni) && (e.from.Flags&SourceDestCheck != 0 || !e.possibleSource()) {
 		return drop.SourceIPSpoofed
 	}
@@ -271,7 +277,7 @@ func (e *evaluation) groupsOut() drop.Reason {
 		return drop.SecurityGroupOut
 	}
 	e.d.SGOut = ref
-	e.d.TrackOut = !e.untracked(set.Out, set.In)
+	e.d.TrackOut = !untracked(&e.q.Key, e.q.Opens, set.Out, set.In)
 	return drop.Unset
 }
 
@@ -279,14 +285,13 @@ func (e *evaluation) groupsOut() drop.Reason {
 // belongs to a flow that is not tracked there (docs/semantics.md S1.2): as one
 // that opens the flow, or as an answer to one that went the other way. back are
 // the rules of that other way.
-func (e *evaluation) untracked(way, back *secgroup.Rules) bool {
-	k := &e.q.Key
+func untracked(k *hash.FlowKey, opens bool, way, back *secgroup.Rules) bool {
 	proto, v6 := k.Proto(), k.IsIPv6()
 	if proto != ProtoTCP && proto != ProtoUDP {
 		return false
 	}
 	return back.AllOpen(v6, proto) && way.OpenToAll(v6, proto, k.DstPort()) ||
-		!e.q.Opens && way.AllOpen(v6, proto) && back.OpenToAll(v6, proto, k.SrcPort())
+		!opens && way.AllOpen(v6, proto) && back.OpenToAll(v6, proto, k.SrcPort())
 }
 
 // groupsOf returns the groups of the ENI that has an address. They count only
@@ -338,7 +343,7 @@ func (e *evaluation) groupsIn() drop.Reason {
 		return drop.SecurityGroupIn
 	}
 	e.d.SGIn = ref
-	e.d.TrackIn = !e.untracked(set.In, set.Out)
+	e.d.TrackIn = !untracked(&e.q.Key, e.q.Opens, set.In, set.Out)
 	return drop.Unset
 }
 

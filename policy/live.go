@@ -37,6 +37,19 @@ func (s *Snapshot) LiveFlows(group uint16) LiveFlows {
 	return LiveFlows{}
 }
 
+// Untracked reports whether packets with key k, coming to or going from an ENI,
+// belong to a flow that its groups admit and do not track. It does not allocate.
+func (s *Snapshot) Untracked(k *hash.FlowKey, eni uint16, inbound bool) bool {
+	if !s.live(eni) {
+		return false
+	}
+	set := s.enis[eni].rules
+	if inbound {
+		return untracked(k, false, set.In, set.Out)
+	}
+	return untracked(k, false, set.Out, set.In)
+}
+
 // StillAdmits reports whether the security groups of an ENI admit a flow by the
 // key of its first packet, and names the rule's group: as its originator (end 0)
 // or its responder (end 1). far is the ENI at the flow's other end; type and
