@@ -39,7 +39,8 @@ type Explanation struct {
 
 	Policy policy.Trace // the steps of policy, also where the flow cache spares them
 
-	ahead bool // of policy alone: no steps, and no state of a session that stays
+	by    policy.Decision // what policy says, unless the flow cache spares it
+	ahead bool            // of policy alone: no steps, and no state of a session that stays
 }
 
 // trace is where policy writes its steps.
@@ -223,7 +224,7 @@ func (x *Explanation) between(e *Engine, v *view, to uint16) conntrack.Between {
 
 // decided takes over a decision of policy.
 func (x *Explanation) decided(v *view, d *policy.Decision, k *hash.FlowKey) {
-	x.Reason, x.Egress = d.Reason, d.Egress
+	x.Reason, x.Egress, x.by = d.Reason, d.Egress, *d
 	if d.Verdict != policy.Forward {
 		return
 	}

@@ -32,6 +32,7 @@ type Fate struct {
 	Reason  drop.Reason // for a drop
 	Egress  uint16      // ENI
 	Session bool        // the session that there is admits it
+	By      policy.Decision
 }
 
 // Foresight tells what would become of the flows that live now, if another
@@ -204,7 +205,7 @@ func (f *Foresight) judge(v *view, w *LiveWay) Fate {
 	var frame [ethHeader]byte
 	copy(frame[:], w.link[:])
 	x.flow(f.e, v, frame[:])
-	return Fate{x.Verdict, x.Reason, x.Egress, x.HasSession}
+	return Fate{x.Verdict, x.Reason, x.Egress, x.HasSession, x.by}
 }
 
 // answered reports whether packets with a key can have answers of their flow: of

@@ -19,6 +19,7 @@ var version = "unknown"
 const (
 	exitFailed    = 1 // something went wrong while running
 	exitBadConfig = 2 // the command line or the configuration is at fault; nothing was started
+	exitLoss      = 3 // a plan, asked to, found that live flows would be dropped
 )
 
 // usageError is a mistake on the command line.
@@ -55,8 +56,12 @@ func errorText(err error) string {
 func exitCode(err error) int {
 	var bad config.Errors
 	var usage usageError
-	if errors.As(err, &bad) || errors.As(err, &usage) {
+	var loss lossError
+	switch {
+	case errors.As(err, &bad), errors.As(err, &usage):
 		return exitBadConfig
+	case errors.As(err, &loss):
+		return exitLoss
 	}
 	return exitFailed
 }
@@ -70,12 +75,13 @@ it: network interfaces in a VPC, with security groups, network ACLs, routes and
 connection tracking.
 
 Exit codes: 0 done; 1 failed; 2 the command line or the configuration is at
-fault, and nothing was started.`,
+fault, and nothing was started; 3 live flows would be dropped (plan with
+--fail-on-loss).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheck(), newStats(), newFlows(), newConntrack(), newExplain(), newVersion())
+	root.AddCommand(newRun(), newCheck(), newStats(), newFlows(), newConntrack(), newExplain(), newPlan(), newVersion())
 	for _, c := range root.Commands() {
 		if args := c.Args; args != nil {
 			c.Args = func(cmd *cobra.Command, a []string) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/simport"
@@ -34,12 +35,16 @@ type bed struct {
 func (b *bed) Now() int64 { return b.clock.Load() }
 
 // fakeHost is what the daemon would say.
-type fakeHost struct{ driver func() Driver }
+type fakeHost struct {
+	driver  func() Driver
+	running *config.Config
+}
 
 func (fakeHost) Port(eni uint16) (device, link string) { return "tap " + string('a'+rune(eni)), "up" }
 func (fakeHost) LcoreCPU(lcore int) int                { return 7 + lcore }
 func (fakeHost) Mbufs() Mbufs                          { return Mbufs{Total: 100, Available: 90} }
 func (fakeHost) Version() (nitrod, dpdk string)        { return "v1", "DPDK 1" }
+func (h fakeHost) Running() *config.Config             { return h.running }
 
 func (h fakeHost) Driver() Driver {
 	if h.driver != nil {
@@ -48,12 +53,14 @@ func (h fakeHost) Driver() Driver {
 	return Driver{RxMissed: 3, TxUnchained: 4}
 }
 
-func newBed(t testing.TB) *bed {
+func newBed(t testing.TB) *bed { return newBedOf(t, objects()) }
+
+func newBedOf(t testing.TB, o *policy.Objects) *bed {
 	t.Helper()
 	b := &bed{t: t}
 	b.clock.Store(int64(time.Second))
 	var err error
-	if b.snap, err = policy.Compile(objects(), nil); err != nil {
+	if b.snap, err = policy.Compile(o, nil); err != nil {
 		t.Fatal(err)
 	}
 	pool := simport.NewPool(1024, simport.DefaultSlotSize)

@@ -22,10 +22,14 @@ type Client struct {
 	http   http.Client
 }
 
-// NewClient returns a client of the daemon whose control socket is at path.
-func NewClient(path string) *Client {
+// NewClient returns a client of the daemon whose control socket is at path. It
+// waits for an answer for half a minute.
+func NewClient(path string) *Client { return NewPatientClient(path, 30*time.Second) }
+
+// NewPatientClient is NewClient with another time to wait.
+func NewPatientClient(path string, patience time.Duration) *Client {
 	c := &Client{socket: path}
-	c.http.Timeout = 30 * time.Second
+	c.http.Timeout = patience
 	c.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)

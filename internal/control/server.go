@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nitrod/nitrod/conntrack"
+	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/pipeline"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
@@ -32,6 +33,8 @@ type Host interface {
 	Driver() Driver
 	// Version returns the versions of nitrod and DPDK.
 	Version() (nitrod, dpdk string)
+	// Running returns the configuration in force. Nobody changes it.
+	Running() *config.Config
 }
 
 // Server answers on the control socket.
@@ -39,7 +42,8 @@ type Host interface {
 // Thread-safety: requests are served concurrently; they read what lcores
 // publish and change nothing.
 //
-// Limits: a request body of 1 MiB; answers of at most 100,000 flows or sessions.
+// Limits: a request body of 1 MiB, of 40 MiB for a plan, of which one is made at
+// a time; answers of at most 100,000 flows or sessions.
 type Server struct {
 	engine *pipeline.Engine
 	host   Host
@@ -49,6 +53,8 @@ type Server struct {
 
 	mu     sync.RWMutex // held for reading by every request that is served
 	closed bool
+
+	planning sync.Mutex // held while a plan is made
 }
 
 const (
@@ -137,6 +143,7 @@ func (s *Server) newRoutes() http.Handler {
 	mux.HandleFunc("GET /v1/flows", s.flows)
 	mux.HandleFunc("GET /v1/conntrack", s.sessions)
 	mux.HandleFunc("POST /v1/explain", s.explain)
+	mux.HandleFunc("POST /v1/plan", s.plan)
 	return mux
 }
 

@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/control"
 	"github.com/nitrod/nitrod/internal/dpdk"
 )
@@ -61,3 +62,6 @@ func (d *daemon) Driver() control.Driver {
 
 // Version implements control.Host.
 func (d *daemon) Version() (nitrod, dpdkVersion string) { return d.opts.Version, dpdk.Version() }
+
+// Running implements control.Host.
+func (d *daemon) Running() *config.Config { return d.cfg }
