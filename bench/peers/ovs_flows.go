@@ -55,7 +55,7 @@ func ovsFlows(s Setup, variant string) string {
 func (s Setup) ovsRuleTables(b *strings.Builder, variant string, hop ovsHop, commit string) {
 	sending := "table=1,priority=10,in_port=1,ct_state=+trk+new"
 	if variant == VariantRulesFirst {
-		sending = "table=0,priority=100,in_port=1"
+		sending = "table=0,priority=40000,in_port=1" // above ovs-ofctl's default
 	}
 	for _, match := range s.Rules.ovsRules(s.protocol(), "nw_dst", ipv4B) {
 		fmt.Fprintf(b, "%s,%s,actions=resubmit(,2)\n", sending, match)

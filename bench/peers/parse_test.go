@@ -231,7 +231,7 @@ table=1,ip,in_port=2,priority=10,ct_state=+trk+est,actions=mod_dl_src:` + a.Rout
 	ruled := Setup{Spec: traffic.Spec{Kind: traffic.NewTCP4, A: a, B: b}, Rules: RuleSet{N: 50}}
 	for variant, sending := range map[string]string{
 		VariantDefault:    "table=1,priority=10,in_port=1,ct_state=+trk+new,tcp,nw_dst=10.0.2.10,tp_dst=0x400/0xfc00,actions=resubmit(,2)\n",
-		VariantRulesFirst: "table=0,priority=100,in_port=1,tcp,nw_dst=10.0.2.10,tp_dst=0x400/0xfc00,actions=resubmit(,2)\n",
+		VariantRulesFirst: "table=0,priority=40000,in_port=1,tcp,nw_dst=10.0.2.10,tp_dst=0x400/0xfc00,actions=resubmit(,2)\n",
 	} {
 		flows := ovsFlows(ruled, variant)
 		receiving := "table=2,priority=10,in_port=1,tcp,nw_src=10.0.1.10,tp_dst=0x400/0xfc00,actions=ct(commit,zone=1),mod_dl_src:"
