@@ -46,14 +46,19 @@ func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int) (*view, er
 	n := len(snap.ENIs)
 	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n),
 		frag: make([]shaper.SharedLimit, n), says: make([]speaker, n)}
+	tables := make(map[uint16]hash.IndirectionTable) // by queues: most ENIs have as many as others
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
 		if r.Dead() {
 			continue
 		}
-		table, err := hash.NewIndirectionTable(hash.DefaultIndirection, int(r.Queues))
-		if err != nil {
-			return nil, err
+		table, known := tables[r.Queues]
+		if !known {
+			var err error
+			if table, err = hash.NewIndirectionTable(hash.DefaultIndirection, int(r.Queues)); err != nil {
+				return nil, err
+			}
+			tables[r.Queues] = table
 		}
 		v.rss[i] = receiveSide{rss, table}
 		v.hops[i] = lastHopOf(r)
