@@ -19,6 +19,7 @@ const (
 	countHits       // packets that the flow cache decided
 	countSlowPath   // packets that the slow path decided
 	countWaited     // packets that waited for the slow path
+	countRedecided  // flows judged anew after a change of policy
 	countSessions   // sessions begun
 	countExpired    // sessions that ended by idle time
 	countEvicted    // flow-cache entries that made room for others

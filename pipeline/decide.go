@@ -25,6 +25,7 @@ func (w *Worker) decide() {
 		if w.waiting.n != 0 && w.waiting.holds(m.Hash) || !w.judge(i) {
 			w.wait(i)
 		}
+		w.redecision.own = false
 	}
 }
 
@@ -40,10 +41,14 @@ func (w *Worker) hit(i int) bool {
 // judge decides packet i by the slow path, unless the round's time for that is
 // over.
 func (w *Worker) judge(i int) bool {
-	if w.budget == 0 {
+	if w.redecision.own {
+		w.redecision.own = false
+		w.counters.local[countRedecided]++
+	} else if w.budget == 0 {
 		return false
+	} else {
+		w.budget--
 	}
-	w.budget--
 	w.counters.local[countSlowPath]++
 	w.slowPath(i)
 	if m := &w.burst.meta[i]; m.Verdict == VerdictDrop {
@@ -62,7 +67,7 @@ func spoofed(e *flowcache.Entry) bool {
 // entry is out of date or the packet needs the slow path for another reason.
 func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 	src, dst := &w.enis[m.ENI], &w.enis[e.Egress()]
-	if e.Gens() != flowcache.Gens(src.Gen, dst.Gen) || m.class != classFlow {
+	if m.class != classFlow || e.Gens() != flowcache.Gens(src.Gen, dst.Gen) && !w.stillServes(e, src, dst) {
 		return false
 	}
 	if m.Flags&flagRouted == 0 && !spoofed(e) && [6]byte(w.burst.frame(i)[0:6]) != dst.MAC {

@@ -27,6 +27,8 @@ type Config struct {
 	Burst           int           // packets from the devices per round, 1 to pktio.MaxBurst
 	SlowPathBudget  int           // slow-path runs per round, 1 to pktio.MaxBurst
 	SlowPathQueue   int           // packets of an lcore that may wait for the slow path
+	Redecide        int           // flows judged anew per round after a change of policy, besides those
+	RedecideWithin  time.Duration // for so long others may go on by their old verdicts then
 	Flows           int           // flow-cache entries
 	FlowIdle        time.Duration // after which an entry unused is removed
 	Sessions        int           // tracked connections

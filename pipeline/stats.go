@@ -22,13 +22,14 @@ type Stats struct {
 	Consumed   uint64 // packets that were for nitrod itself, or went on as fragments
 	Drops      [drop.Count]uint64
 
-	FlowHits uint64 // packets decided by the flow cache
-	SlowPath uint64 // packets decided by the slow path
-	Waited   uint64 // packets that had to wait for the slow path
-	Sessions uint64 // sessions begun
-	Expired  uint64 // sessions ended by idle time
-	Evicted  uint64 // flow-cache entries that made room for others
-	HandOver uint64 // packets handed from one lcore to another
+	FlowHits  uint64 // packets decided by the flow cache
+	SlowPath  uint64 // packets decided by the slow path
+	Waited    uint64 // packets that had to wait for the slow path
+	Redecided uint64 // flows judged anew after a change of policy, by a packet or by the sweep
+	Sessions  uint64 // sessions begun
+	Expired   uint64 // sessions ended by idle time
+	Evicted   uint64 // flow-cache entries that made room for others
+	HandOver  uint64 // packets handed from one lcore to another
 
 	Fragmented uint64 // packets that were too long for their receiver and went in pieces
 	ICMPErrors uint64 // messages to senders about packets that could not go on
@@ -58,7 +59,7 @@ func (e *Engine) Lcore(i int) Stats {
 	s := Stats{
 		Rounds: c.load(countRounds), Rx: c.load(countRx), Originated: c.load(countOriginated),
 		Tx: c.load(countTx), Consumed: c.load(countConsumed),
-		FlowHits: c.load(countHits), SlowPath: c.load(countSlowPath), Waited: c.load(countWaited),
+		FlowHits: c.load(countHits), SlowPath: c.load(countSlowPath), Waited: c.load(countWaited), Redecided: c.load(countRedecided),
 		Sessions: c.load(countSessions), Expired: c.load(countExpired), Evicted: c.load(countEvicted),
 		HandOver: c.load(countHandedOut), Fragmented: c.load(countFragmented), ICMPErrors: c.load(countICMPErrors),
 		FlowsLive: uint64(w.cache.Len()), SessionsLive: uint64(w.sessions.Len()),
@@ -85,6 +86,7 @@ func (e *Engine) Total() Stats {
 		sum.FlowHits += s.FlowHits
 		sum.SlowPath += s.SlowPath
 		sum.Waited += s.Waited
+		sum.Redecided += s.Redecided
 		sum.Sessions += s.Sessions
 		sum.Expired += s.Expired
 		sum.Evicted += s.Evicted

@@ -21,6 +21,7 @@ func (w *Worker) tidy() {
 	share := func(high uint32) int { return 1 + int(int64(high)*elapsed/expirePass) }
 	w.counters.local[countExpired] += uint64(w.sessions.Expire(w.now, share(w.sessions.High())))
 	w.cache.Expire(w.tick, w.engine.cfg.flowIdleTicks(), share(w.cache.High()))
+	w.sweep(elapsed)
 	w.counters.publish()
 	w.eniCounts.publish()
 	if w.gaps.due--; w.gaps.due <= 0 {

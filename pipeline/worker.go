@@ -42,6 +42,8 @@ type Worker struct {
 	changed   bool // the flow cache has changed since lookup
 	retrying  bool // the burst comes from the waiting queue
 
+	redecision redecision
+
 	cache      *flowcache.Cache
 	sessions   *conntrack.Table
 	waiting    waitQueue
@@ -95,8 +97,10 @@ func (w *Worker) begin() {
 	w.now = now
 	w.tick = uint16(now >> tickShift)
 	w.budget, w.collected = w.engine.cfg.SlowPathBudget, 0
+	w.redecision.budget = w.engine.cfg.Redecide
 	if v := w.engine.view.Load(); v != w.view {
 		w.view, w.enis = v, v.snap.ENIs
+		w.policyChanged()
 	}
 	w.counters.local[countRounds]++
 }

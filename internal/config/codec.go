@@ -60,6 +60,7 @@ var byType = map[reflect.Type]*codec{
 	reflect.TypeFor[portRange]():     codecOf("ports", "a port such as 80, a range such as 1000-2000, or all", "", parsePorts),
 	reflect.TypeFor[icmpValue]():     codecOf("0-255 or `all`", "a number from 0 to 255, or all", "", parseICMPValue),
 	reflect.TypeFor[target]():        codecOf("route target", "local, blackhole, eni:ID or gateway:NAME", "", parseTarget),
+	reflect.TypeFor[liveFlows]():     codecOf("`aws`, `cut` or `drain=TIME`", "aws, cut, or drain= and a time in whole seconds up to 8h, such as drain=30s", "", parseLiveFlows),
 }
 
 // The single values of VPC objects.
@@ -68,6 +69,7 @@ type (
 	protocol  int
 	icmpValue int // -1 for all
 	portRange struct{ from, to int }
+	liveFlows policy.LiveFlows
 	target    struct {
 		kind policy.TargetKind
 		id   string
@@ -187,6 +189,21 @@ func parseTarget(s string) (target, bool) {
 		return target{policy.TargetGateway, id}, validID(id)
 	}
 	return target{}, false
+}
+
+func parseLiveFlows(s string) (liveFlows, bool) {
+	switch s {
+	case "aws":
+		return liveFlows{}, true
+	case "cut":
+		return liveFlows{Mode: policy.LiveCut}, true
+	}
+	text, ok := strings.CutPrefix(s, "drain=")
+	if !ok {
+		return liveFlows{}, false
+	}
+	d, ok := parseDuration(text)
+	return liveFlows{policy.LiveDrain, d}, ok && d > 0 && d <= policy.MaxDrain && d%time.Second == 0
 }
 
 // validID keeps ids fit for metric labels, command lines and route targets.

@@ -89,7 +89,7 @@ func TestDefaults(t *testing.T) {
 			ControlSocket: "/run/nitrod/nitrod.sock", LogLevel: slog.LevelInfo, GCPercent: 400,
 		},
 		Tables:   Tables{Flows: 1 << 20, FlowIdle: time.Minute, Sessions: 1 << 20},
-		SlowPath: SlowPath{Budget: 16, Queue: 4096},
+		SlowPath: SlowPath{Budget: 16, Queue: 4096, Redecide: 4, RedecideWithin: time.Second},
 		Router:   Router{ICMPErrors: 100},
 		Conntrack: Conntrack{
 			TCPMidstream: MidstreamPickup, TCPSynSent: 30 * time.Second, TCPSynReceived: time.Minute,

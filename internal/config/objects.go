@@ -62,9 +62,10 @@ func (d *decoder) aclRule(r *aclRuleDoc) policy.ACLRule {
 func (d *decoder) securityGroup(g *securityGroupDoc) policy.SecurityGroup {
 	out := policy.SecurityGroup{
 		ID: g.ID, VPC: g.VPC,
-		Inbound:  convert(g.Inbound, d.sgRule),
-		Outbound: convert(g.Outbound, d.sgRule),
-		Pos:      g.Pos,
+		Inbound:   convert(g.Inbound, d.sgRule),
+		Outbound:  convert(g.Outbound, d.sgRule),
+		LiveFlows: policy.LiveFlows(g.LiveFlows),
+		Pos:       g.Pos,
 	}
 	if !d.given(&g.Outbound) {
 		out.Outbound = allowAll(g.Pos)

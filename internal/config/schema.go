@@ -142,6 +142,15 @@ type SlowPath struct {
 	// Packets that may wait for the budget, for each lcore. Those beyond it are dropped and counted
 	// as `slowpath_queue_full`.
 	Queue int `yaml:"queue" default:"4096" min:"64" max:"1048576"`
+
+	// After a change of policy: flows that an lcore judges anew for one burst, besides `budget`, as
+	// their packets come.
+	Redecide int `yaml:"redecide" default:"4" min:"0" max:"64"`
+
+	// For how long after a change of policy the other flows that it concerns may go on by their old
+	// verdicts, while they are judged anew in the background. `0s` lets none go on: each then waits
+	// for the slow path with its next packet.
+	RedecideWithin time.Duration `yaml:"redecide_within" default:"1s" min:"0s" max:"1m"`
 }
 
 // Router is what the routers of the subnets tell the guests.

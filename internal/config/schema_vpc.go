@@ -137,6 +137,11 @@ type securityGroupDoc struct {
 	// `outbound: []` for nothing.
 	Outbound []sgRuleDoc `yaml:"outbound" noun:"outbound rule"`
 
+	// What becomes of the tracked flows that the group has admitted, when it no longer does because a
+	// rule, or the group itself, is taken away: `aws` lets them go on until they end or idle out, `cut`
+	// ends them with the change, and `drain=TIME` so long after it, in whole seconds up to 8h.
+	LiveFlows liveFlows `yaml:"live_flows" default:"aws"`
+
 	Pos policy.Pos
 }
 

@@ -27,6 +27,7 @@ type Stats struct {
 	FlowHits   uint64            `json:"flow_hits"`
 	SlowPath   uint64            `json:"slow_path"`
 	Waited     uint64            `json:"waited"`
+	Redecided  uint64            `json:"redecided"` // flows judged anew after a change of policy
 	Flows      uint64            `json:"flows"`
 	Evicted    uint64            `json:"flows_evicted"`
 	Sessions   uint64            `json:"sessions"`

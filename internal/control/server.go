@@ -165,7 +165,7 @@ func (s *Server) stats() Stats {
 		TimeNS: time.Now().UnixNano(), UptimeNS: int64(time.Since(s.start)),
 		Rx: t.Rx, Originated: t.Originated, Tx: t.Tx, Consumed: t.Consumed, Held: t.Held(), Dropped: t.Dropped(),
 		Drops:    map[string]uint64{},
-		FlowHits: t.FlowHits, SlowPath: t.SlowPath, Waited: t.Waited,
+		FlowHits: t.FlowHits, SlowPath: t.SlowPath, Waited: t.Waited, Redecided: t.Redecided,
 		Flows: t.FlowsLive, Evicted: t.Evicted, Sessions: t.SessionsLive, Begun: t.Sessions, Expired: t.Expired,
 		Fragmented: t.Fragmented, ICMPErrors: t.ICMPErrors,
 		TableMem: e.Memory().String(),
