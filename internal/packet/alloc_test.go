@@ -14,6 +14,9 @@ func TestNoAllocations(t *testing.T) {
 	ext := packet.IPv6Header(packet.Build(packet.IPv6{Src: ip6A, Dst: ip6B}, packet.IPv6Ext{Proto: packet.ProtoDestOpts}, packet.UDP{}))
 	buf := make([]byte, packet.DHCPReplyMax)
 	config := dhcpConfig()
+	buf6, config6, guest6, router := make([]byte, packet.DHCP6ReplyMax), dhcp6Config(), guestLL.As16(), routerConfig()
+	solicit6 := packet.Build(packet.DHCP6{Type: packet.DHCP6Solicit, ClientID: client, Associations: []packet.DHCP6Association{{}}})
+	icmpError := packet.ICMPError{Type: 3, Src: ip6B, Dst: ip6A}
 	for name, f := range map[string]func(){
 		"checksums": func() {
 			ip := packet.IPv4Header(tcp[packet.EtherLen:])
@@ -36,6 +39,14 @@ func TestNoAllocations(t *testing.T) {
 			if packet.ParseNeighborSolicitation(macA, ip, ip.Payload(), &s) {
 				packet.PutNeighborAdvert(buf, &s, macB, true)
 			}
+		},
+		"DHCPv6":               func() { config6.Reply(buf6, solicit6, macA, guest6) },
+		"router advertisement": func() { router.PutAdvert(buf6, nil) },
+		"ICMP error":           func() { icmpError.Put(buf6[:100]) },
+		"fragments": func() {
+			var f packet.IPv4Fragments
+			packet.NewIPv4Fragments(packet.IPv4Header(tcp[packet.EtherLen:]), 68, &f)
+			f.Next(buf6)
 		},
 		"DHCP":   func() { config.Reply(buf, discover) },
 		"locate": func() { _, _ = packet.Locate(tcp) },
