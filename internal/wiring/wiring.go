@@ -29,7 +29,7 @@ func EngineConfig(cfg *config.Config) pipeline.Config {
 		Flows:      cfg.Tables.Flows, FlowIdle: cfg.Tables.FlowIdle, Sessions: cfg.Tables.Sessions,
 		PickupMidstream: cfg.Conntrack.TCPMidstream == config.MidstreamPickup,
 		Timeouts:        conntrack.DefaultTimeouts,
-		EmptyRounds:     emptyRounds, RingSize: ringSize, Clock: pipeline.NewMonotonicClock(),
+		EmptyRounds:     emptyRounds, RingSize: ringSize,
 	}
 	if cfg.Host.Polling == config.PollingAdaptive {
 		c.Sleep = cfg.Host.IdleSleep

@@ -1,7 +1,8 @@
 // Command gen writes docs/configuration.md from the schema: the structs'
-// tags say the keys, and their comments what the keys mean.
+// tags say the keys, and their comments what the keys mean. With a file of what
+// stands before the keys, it writes docs/scenarios.md likewise.
 //
-//	go run ./internal/config/gen SCHEMA_DIRECTORY OUTPUT_FILE
+//	go run ./internal/config/gen SCHEMA_DIRECTORY OUTPUT_FILE [REFERENCE_FILE]
 package main
 
 import (
@@ -14,14 +15,23 @@ import (
 	"strings"
 
 	"github.com/nitrod/nitrod/internal/config"
+	"github.com/nitrod/nitrod/internal/scenario"
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: gen SCHEMA_DIRECTORY OUTPUT_FILE")
+	if len(os.Args) != 3 && len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: gen SCHEMA_DIRECTORY OUTPUT_FILE [REFERENCE_FILE]")
 		os.Exit(2)
 	}
-	text, err := render(os.Args[1])
+	text, err := []byte(nil), error(nil)
+	if len(os.Args) == 3 {
+		text, err = render(os.Args[1], preamble, config.Describe())
+	} else {
+		var reference []byte
+		if reference, err = os.ReadFile(os.Args[3]); err == nil {
+			text, err = render(os.Args[1], string(reference), scenario.Describe())
+		}
+	}
 	if err == nil {
 		err = os.WriteFile(os.Args[2], text, 0o644)
 	}
@@ -48,13 +58,12 @@ wrong with a file, every mistake at once, each with its line and column.
 `
 
 // render returns the whole document. dir is the directory of the schema's
-// source.
-func render(dir string) ([]byte, error) {
+// source, and begin what stands before the keys.
+func render(dir, begin string, sections []config.Section) ([]byte, error) {
 	comments, err := fieldComments(dir)
 	if err != nil {
 		return nil, err
 	}
-	sections := config.Describe()
 	// Rules of both directions are one struct, described once.
 	paths := map[string][]string{}
 	meaning := map[string]string{}
@@ -71,7 +80,7 @@ func render(dir string) ([]byte, error) {
 		}
 	}
 	var b strings.Builder
-	b.WriteString(preamble)
+	b.WriteString(begin)
 	done := map[string]bool{}
 	for _, s := range sections {
 		if done[s.GoType] {

@@ -49,6 +49,25 @@ func (want *Packet) Differs(frame []byte) string {
 	return ""
 }
 
+// Delivered is what is expected of a frame that was sent where it arrives at the
+// guest of that name: all of it but the MACs, and the TTL one less where a
+// router was in between.
+func Delivered(frame []byte, at string, routed bool) *Packet {
+	p := Decode(frame)
+	p.At = at
+	if !p.isIP() {
+		return &Packet{Kind: Raw, Data: frame, At: at}
+	}
+	if routed {
+		p.TTL--
+	}
+	p.Given |= Proto | Src | Dst | Frag | IPID | DF | TTL | TOS | FlowLabel | IPOptions | Extensions | Len | Data
+	if !p.Headless {
+		p.Given |= SrcPort | DstPort | Type | Code | Flags | Seq | Ack | Window | Urgent | TCPOptions | Rest
+	}
+	return p
+}
+
 var kindNames = [...]string{"a frame that the packet language has no words for", "a frame of another EtherType", "ARP", "IPv4", "IPv6"}
 
 type comparison struct {

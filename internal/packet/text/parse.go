@@ -54,6 +54,18 @@ func ParseExpected(text string, net Net) (*Packet, error) {
 	return p.p, err
 }
 
+// ParseTuple reads a packet that stands for its flow, as nobody sends or receives
+// it. Errors are of type *Error.
+func ParseTuple(text string, net Net) (*Packet, error) {
+	p := newParser(text, net)
+	err := p.run(func() {
+		p.packet(true)
+		p.end()
+		p.fill()
+	})
+	return p.p, err
+}
+
 // parseQuote reads what an ICMP error quotes.
 func parseQuote(text string, v6 bool) (*Packet, error) {
 	p := newParser(text, nil)
