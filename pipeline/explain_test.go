@@ -119,6 +119,23 @@ var changes = map[string]func(o *policy.Objects){
 	"rules restored": func(o *policy.Objects) {
 		o.SecurityGroups[1].Inbound = propertyObjects().SecurityGroups[1].Inbound
 	},
+	"groups open": func(o *policy.Objects) {
+		all := []policy.SGRule{allTo("0.0.0.0/0"), allTo("::/0")}
+		for i := range o.SecurityGroups {
+			setGroup(i, all, all)(o)
+		}
+	},
+	"groups closed": func(o *policy.Objects) { o.SecurityGroups = propertyObjects().SecurityGroups },
+	"live flows cut": func(o *policy.Objects) {
+		for i := range o.SecurityGroups {
+			o.SecurityGroups[i].LiveFlows = policy.LiveFlows{Mode: policy.LiveCut}
+		}
+	},
+	"live flows drained": func(o *policy.Objects) {
+		for i := range o.SecurityGroups {
+			o.SecurityGroups[i].LiveFlows = policy.LiveFlows{Mode: policy.LiveDrain, Drain: 2 * time.Second}
+		}
+	},
 	"acl denies": func(o *policy.Objects) {
 		o.NetworkACLs[0].Inbound = []policy.ACLRule{{Number: 100, Match: policy.Match{Protocol: policy.ProtoAll}, CIDR: mustPrefix("0.0.0.0/0")}}
 	},
