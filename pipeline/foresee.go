@@ -13,6 +13,11 @@ type LiveFlow struct {
 	Lcore      int
 	HasSession bool // else only the flow cache knows it
 	Session    conntrack.Session
+	// Cut and Drains say that the choice of a security group ends the session,
+	// because its rules no longer admit the flow: at once, or after so many
+	// nanoseconds (policy.LiveFlows).
+	Cut    bool
+	Drains int64
 	// Ways are its directions: that of the session's first packet and the
 	// reply's. A flow without a session may have one only.
 	Ways [2]LiveWay
@@ -32,6 +37,7 @@ type Fate struct {
 	Reason  drop.Reason // for a drop
 	Egress  uint16      // ENI
 	Session bool        // the session that there is admits it
+	Tracked [2]bool     // where it is tracked: at the ENI that sends it, and that receives it
 	By      policy.Decision
 }
 
@@ -97,12 +103,24 @@ func (f *Foresight) ofSession(lcore int, s *conntrack.Session) bool {
 		return false
 	}
 	f.flow.Lcore, f.flow.HasSession, f.flow.Session, f.flow.N = lcore, true, *s, 1
+	f.choices(s)
 	f.way(0, *s.Key(), b)
 	if answered(s.Key()) {
 		f.flow.N = 2
 		f.way(1, f.reply(lcore, s.Key(), b), a)
 	}
 	return true
+}
+
+// choices notes what the choices of security groups mean to a session. One that
+// drains already goes on doing so.
+func (f *Foresight) choices(s *conntrack.Session) {
+	now := f.e.Now()
+	fate, until := fateOf(f.then.snap, s, now)
+	f.flow.Cut, f.flow.Drains = fate == fateCut, 0
+	if fate == fateDrains {
+		f.flow.Drains = until - now
+	}
 }
 
 // ofEntry looks at a flow-cache entry whose flow has no session.
@@ -117,7 +135,7 @@ func (f *Foresight) ofEntry(lcore int, entry *flowcache.Entry) bool {
 	if _, dir := f.e.workers[lcore].sessions.Lookup(h, &entry.Key, vpc, &s); dir >= 0 {
 		return false // it was looked at with its session
 	}
-	f.flow.Lcore, f.flow.HasSession, f.flow.N = lcore, false, 1
+	f.flow.Lcore, f.flow.HasSession, f.flow.N, f.flow.Cut, f.flow.Drains = lcore, false, 1, false, 0
 	f.way(0, entry.Key, to)
 	if entry.Forward() {
 		reverse := f.reply(lcore, &entry.Key, to)
@@ -205,7 +223,20 @@ func (f *Foresight) judge(v *view, w *LiveWay) Fate {
 	var frame [ethHeader]byte
 	copy(frame[:], w.link[:])
 	x.flow(f.e, v, frame[:])
-	return Fate{x.Verdict, x.Reason, x.Egress, x.HasSession, x.by}
+	return Fate{x.Verdict, x.Reason, x.Egress, x.HasSession, x.halves(), x.by}
+}
+
+// halves tells at which ends of a packet that passes its flow is tracked then.
+func (x *Explanation) halves() [2]bool {
+	switch {
+	case x.Verdict != VerdictForward:
+		return [2]bool{}
+	case !x.Cached:
+		return [2]bool{x.by.TrackOut, x.by.TrackIn}
+	case x.HasSession:
+		return [2]bool{x.Session.Tracked(x.Dir), x.Session.Tracked(1 - x.Dir)}
+	}
+	return [2]bool{}
 }
 
 // answered reports whether packets with a key can have answers of their flow: of

@@ -63,7 +63,10 @@ func (b *bed) next(f *LiveFlow, w *LiveWay) []byte {
 // edits draws some changes to a policy, so that flows die, live, take other ways
 // and are admitted.
 func edits(t *rapid.T, b *bed) func(*policy.Objects) {
-	names := rapid.SliceOfN(rapid.SampledFrom(append(sortedNames(changes), "random rules", "random acl", "swap groups")), 1, 3).Draw(t, "edits")
+	names := rapid.SliceOfN(rapid.SampledFrom(append(sortedNames(changes), "rules removed", "random rules", "random acl", "swap groups", "untracked", "untracked", "live", "live", "live")), 1, 4).Draw(t, "edits")
+	if rapid.Bool().Draw(t, "end flows") {
+		names = append(names, "live", "live", "rules removed")
+	}
 	match := func() policy.Match {
 		m := policy.Match{Protocol: rapid.SampledFrom([]int{policy.ProtoAll, policy.ProtoTCP, policy.ProtoUDP, policy.ProtoICMP}).Draw(t, "protocol")}
 		switch m.Protocol {
@@ -97,6 +100,14 @@ func edits(t *rapid.T, b *bed) func(*policy.Objects) {
 				} else {
 					o.NetworkACLs[0].Outbound = rules
 				}
+			case "untracked":
+				g := &o.SecurityGroups[rapid.IntRange(0, 1).Draw(t, "group")]
+				open := []policy.SGRule{{Match: policy.Match{Protocol: policy.ProtoAll}, CIDR: mustPrefix("0.0.0.0/0")}}
+				g.Inbound, g.Outbound = open, open
+			case "live":
+				o.SecurityGroups[rapid.IntRange(0, 2).Draw(t, "group")].LiveFlows = rapid.SampledFrom([]policy.LiveFlows{
+					{}, {Mode: policy.LiveCut}, {Mode: policy.LiveDrain, Drain: 30 * time.Second},
+				}).Draw(t, "live flows")
 			case "swap groups":
 				e := &o.ENIs[rapid.IntRange(0, len(o.ENIs)-1).Draw(t, "eni")]
 				e.SecurityGroups = []string{rapid.SampledFrom([]string{"web", "app", "fw"}).Draw(t, "becomes")}
@@ -137,12 +148,23 @@ func TestForeseenIsWhatHappens(t *testing.T) {
 			eni, frame := m.draw(t)
 			b.fate(eni, frame)
 		}
+		flows := func() {
+			for range rapid.IntRange(0, 12).Draw(t, "flows") {
+				from := rapid.SampledFrom([]string{"web", "fw"}).Draw(t, "client")
+				port := rapid.Uint16Range(1000, 1007).Draw(t, "port")
+				b.fate(from, b.tcp(from, "app", port, 80, conntrack.SYN))
+				b.fate("app", b.tcp("app", from, 80, port, conntrack.SYN|conntrack.ACK))
+				b.fate(from, b.udp(from, "app", port, 5201))
+			}
+		}
+		flows()
 		if rapid.Bool().Draw(t, "once before") {
 			b.policy(edits(t, b))
 			for range rapid.IntRange(0, 10).Draw(t, "more frames") {
 				eni, frame := m.draw(t)
 				b.fate(eni, frame)
 			}
+			flows()
 		}
 		b.clock.advance(time.Second)
 		objects := copyOf(b.objects)
@@ -155,22 +177,22 @@ func TestForeseenIsWhatHappens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var flows []LiveFlow
+		var live []LiveFlow
 		ahead.Each(func(f *LiveFlow) bool {
-			flows = append(flows, *f)
+			live = append(live, *f)
 			return true
 		})
 		// One packet alone for each pair of endpoints: more would answer each other.
 		tried := map[uint64]bool{}
-		flows = slices.DeleteFunc(flows, func(f LiveFlow) bool {
+		live = slices.DeleteFunc(live, func(f LiveFlow) bool {
 			h := b.engine.hasher.Hash(&f.Ways[0].Key, 0)
 			again := tried[h]
 			tried[h] = true
 			return again
 		})
-		ways, steps := make([]*LiveWay, len(flows)), make([][]policy.Step, len(flows))
-		for i := range flows {
-			ways[i] = &flows[i].Ways[rapid.IntRange(0, flows[i].N-1).Draw(t, "way")]
+		ways, steps := make([]*LiveWay, len(live)), make([][]policy.Step, len(live))
+		for i := range live {
+			ways[i] = &live[i].Ways[rapid.IntRange(0, live[i].N-1).Draw(t, "way")]
 			steps[i] = ahead.Explain(ways[i])
 		}
 		before := b.snap
@@ -178,8 +200,8 @@ func TestForeseenIsWhatHappens(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.objects = objects
-		for i := range flows {
-			f := &flows[i]
+		for i := range live {
+			f := &live[i]
 			w, steps := ways[i], steps[i]
 			b.snap = before
 			frame := b.next(f, w)
@@ -199,7 +221,14 @@ func TestForeseenIsWhatHappens(t *testing.T) {
 			if got != want {
 				t.Fatalf("%s:\nforeseen as %+v,\nhappened    %+v\n%+v\n%+v", packet.Summary(frame), want, got, w, f)
 			}
+			b.wantTracked(f, w)
 			switch {
+			case f.Cut:
+				seen["is cut"]++
+			case f.Drains != 0:
+				seen["drains"]++
+			case w.Now.Verdict == w.Then.Verdict && w.Now.Tracked != w.Then.Tracked:
+				seen["tracked elsewhere"]++
 			case w.Now.Verdict == w.Then.Verdict:
 				seen["the same"]++
 			case w.Then.Verdict == VerdictDrop:
@@ -215,9 +244,30 @@ func TestForeseenIsWhatHappens(t *testing.T) {
 			}
 		}
 	})
-	for _, what := range []string{"the same", "dies", "is admitted", "another way", "by the rules"} {
+	for _, what := range []string{"the same", "is cut", "drains", "tracked elsewhere", "dies", "is admitted", "another way", "by the rules"} {
 		if seen[what] == 0 {
 			t.Errorf("no flow was foreseen to be: %s; %v", what, seen)
+		}
+	}
+}
+
+// wantTracked wants the flow to be tracked now where it was foreseen, and its
+// session to drain.
+func (b *bed) wantTracked(f *LiveFlow, w *LiveWay) {
+	b.t.Helper()
+	if w.Then.Verdict != VerdictForward {
+		return
+	}
+	vpc := b.snap.ENIs[w.Key.ENI()].VPC
+	sessions := b.engine.workers[f.Lcore].sessions
+	found := sessions.LookupBetween(b.engine.hasher.Hash(&w.Key, uint32(vpc)), &w.Key, vpc, w.Then.Egress, b.clock.Now())
+	if got := [2]bool{found.Out != conntrack.NoSession, found.In != conntrack.NoSession}; got != w.Then.Tracked {
+		b.t.Fatalf("tracked at %v, foreseen %v\n%+v", got, w.Then.Tracked, f)
+	}
+	var s conntrack.Session
+	if f.HasSession && f.Drains != 0 && w.Then.Session && sessions.Read(found.Main, &s) {
+		if draining, _ := s.Draining(b.clock.Now()); !draining {
+			b.t.Fatalf("the session was foreseen to drain\n%+v", f)
 		}
 	}
 }

@@ -19,7 +19,7 @@ var version = "unknown"
 const (
 	exitFailed    = 1 // something went wrong while running
 	exitBadConfig = 2 // the command line or the configuration is at fault; nothing was started
-	exitLoss      = 3 // a plan, asked to, found that live flows would be dropped
+	exitLoss      = 3 // a plan, asked to, found that live flows would end
 )
 
 // usageError is a mistake on the command line.
@@ -75,7 +75,7 @@ it: network interfaces in a VPC, with security groups, network ACLs, routes and
 connection tracking.
 
 Exit codes: 0 done; 1 failed; 2 the command line or the configuration is at
-fault, and nothing was started; 3 live flows would be dropped (plan with
+fault, and nothing was started; 3 live flows would end (plan with
 --fail-on-loss).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -51,8 +51,8 @@ another way, by which rule.`,
 			if err := c.show(cmd.OutOrStdout(), p, func(w io.Writer) { printPlan(w, p) }); err != nil {
 				return err
 			}
-			if failOnLoss && p.Live.Lost > 0 {
-				return lossError{p.Live.Lost}
+			if n := p.Live; failOnLoss && n.Lost+n.Drains > 0 {
+				return lossError{n.Lost + n.Drains}
 			}
 			return nil
 		},
@@ -60,14 +60,14 @@ another way, by which rule.`,
 	c.flags(cmd)
 	cmd.Flags().StringVar(&against, "against", "", "compare with this file instead of the running daemon")
 	cmd.Flags().IntVar(&flows, "flows", 3, "list so many flows of each group")
-	cmd.Flags().BoolVar(&failOnLoss, "fail-on-loss", false, fmt.Sprintf("exit with code %d if live flows would be dropped", exitLoss))
+	cmd.Flags().BoolVar(&failOnLoss, "fail-on-loss", false, fmt.Sprintf("exit with code %d if live flows would end", exitLoss))
 	return cmd
 }
 
 // lossError says that a plan, asked to fail then, found flows that would die.
 type lossError struct{ flows int }
 
-func (e lossError) Error() string { return counted(e.flows, "live flow") + " would be dropped" }
+func (e lossError) Error() string { return counted(e.flows, "live flow") + " would end" }
 
 func makePlan(c *client, file, against string, flows int) (*plan.Plan, error) {
 	cfg, snap, err := daemon.Check(file) // so that its mistakes are told as check tells them
@@ -156,8 +156,9 @@ func printFindings(w io.Writer, p *plan.Plan) {
 
 // fates are what the fates of flows are called.
 var fates = map[plan.FlowFate]string{
-	plan.Lost: "would be dropped", plan.OtherWay: "would go another way",
-	plan.ByRules: "would pass by the rules, not by their session", plan.Admitted: "are refused now and would pass",
+	plan.Lost: "would be dropped", plan.Drains: "would be ended later", plan.OtherWay: "would go another way",
+	plan.ByRules: "would pass by the rules, not by their session", plan.Tracked: "would be tracked where they are not now",
+	plan.Admitted: "are refused now and would pass",
 }
 
 func printLive(w io.Writer, l *plan.Live) {
@@ -167,7 +168,7 @@ func printLive(w io.Writer, l *plan.Live) {
 	for _, f := range []struct {
 		n    int
 		fate plan.FlowFate
-	}{{l.Lost, plan.Lost}, {l.OtherWay, plan.OtherWay}, {l.ByRules, plan.ByRules}, {l.Admitted, plan.Admitted}} {
+	}{{l.Lost, plan.Lost}, {l.Drains, plan.Drains}, {l.OtherWay, plan.OtherWay}, {l.ByRules, plan.ByRules}, {l.Tracked, plan.Tracked}, {l.Admitted, plan.Admitted}} {
 		if f.n != 0 {
 			fmt.Fprintf(w, "  %d %s\n", f.n, fates[f.fate])
 		}

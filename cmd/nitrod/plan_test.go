@@ -79,11 +79,12 @@ func somePlan() *plan.Plan {
 			{Kind: policy.Unused, Object: "p", Text: `prefix list "p" is not used: no rule names it`},
 		},
 		Live: &plan.Live{
-			Sessions: 1000, Touched: 120, Stay: 8, Lost: 101, OtherWay: 9, ByRules: 1, Admitted: 1, GroupsLeft: 1,
+			Sessions: 1000, Touched: 120, Stay: 5, Lost: 101, Drains: 2, Tracked: 1, OtherWay: 9, ByRules: 1, Admitted: 1, GroupsLeft: 1,
 			Groups: []plan.FlowGroup{
 				{Fate: plan.Lost, Reason: "nacl_in", Code: "SUBNET_ACL_RESTRICTION", Object: "edge", Rule: "90", Text: "Rule 90 denies tcp/80.", Flows: 100,
 					List: []plan.Flow{{Tuple: "tcp 10.0.1.10:40000 > 10.0.2.10:80", From: "web", To: "app", State: "established"}}},
 				{Fate: plan.Lost, Reply: true, Reason: "nacl_out", Text: "Rule 90 denies the answers.", Flows: 1},
+				{Fate: plan.Drains, Text: "They go on for 30s.", Flows: 2},
 				{Fate: plan.OtherWay, Object: "rt", Rule: "10.0.2.0/24", Text: "By ENI fw.", Flows: 9,
 					List: []plan.Flow{{Tuple: "udp 10.0.1.10:1 > 10.0.2.10:2", From: "web", To: "app", Then: "fw"}}},
 			},
@@ -130,7 +131,7 @@ func TestPlanOfDaemon(t *testing.T) {
 		checkGolden(t, dir, "plan."+format, out)
 	}
 	code, out, errs := run("plan", "new.yaml", "--flows", "7", "--socket", socket, "--fail-on-loss")
-	if code != exitLoss || out == "" || errs != "nitrod: 101 live flows would be dropped\n" {
+	if code != exitLoss || out == "" || errs != "nitrod: 103 live flows would end\n" {
 		t.Errorf("with --fail-on-loss: exit code %d, says %q", code, errs)
 	}
 }

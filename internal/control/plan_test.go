@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/internal/plan"
+	"github.com/nitrod/nitrod/policy"
 )
 
 // planFile has the ENIs of objects, but for twin.
@@ -215,6 +217,51 @@ func TestPlanRefuses(t *testing.T) {
 	} {
 		if got := b.refused(http.MethodPost, "/v1/plan", body); got != want {
 			t.Errorf("%s is refused with %q, want %q", body, got, want)
+		}
+	}
+}
+
+// Tracked flows outlive their rule unless their group says otherwise.
+func TestPlanLiveFlows(t *testing.T) {
+	b := newPlanBed(t)
+	b.carry("web", b.tcp("web", 1, 80, packet.TCPSyn))
+	b.carry("app", b.answer("web", 1))
+	for _, c := range []struct {
+		choice policy.LiveFlows
+		want   plan.Live
+	}{
+		{policy.LiveFlows{}, plan.Live{Sessions: 1, Touched: 1, Stay: 1}},
+		{policy.LiveFlows{Mode: policy.LiveCut}, plan.Live{Sessions: 1, Touched: 1, Lost: 1}},
+		{policy.LiveFlows{Mode: policy.LiveDrain, Drain: 30 * time.Second}, plan.Live{Sessions: 1, Touched: 1, Drains: 1}},
+	} {
+		cfg, err := config.Parse("new.yaml", []byte(planFile), []int{0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		app := &cfg.Objects.SecurityGroups[2]
+		app.Inbound, app.LiveFlows = app.Inbound[1:], c.choice
+		next, err := policy.Compile(&cfg.Objects, b.snap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := plan.Compare(b.host.running, cfg, b.snap, next)
+		if err := p.Foresee(t.Context(), b.engine, next, 1, tupleText); err != nil {
+			t.Fatal(err)
+		}
+		groups := p.Live.Groups
+		p.Live.Groups = nil
+		if diff := cmp.Diff(c.want, *p.Live); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", c.choice, diff)
+		}
+		switch c.choice.Mode {
+		case policy.LiveCut:
+			if groups[0].Reason != "security_group_in" || groups[0].Code != "ENI_SG_RULES_MISMATCH" {
+				t.Errorf("cut: %+v", groups)
+			}
+		case policy.LiveDrain:
+			if !strings.Contains(groups[0].Text, "for 30s") {
+				t.Errorf("drain: %+v", groups)
+			}
 		}
 	}
 }

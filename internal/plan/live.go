@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/drop"
@@ -19,8 +20,10 @@ type Live struct {
 	Stay     int `json:"stay"`     // of those: go on as before
 
 	Lost     int `json:"lost"`      // a direction that passes now would be dropped
+	Drains   int `json:"drains"`    // would be ended later, by the live_flows of their group
 	OtherWay int `json:"other_way"` // would be led to another ENI
 	ByRules  int `json:"by_rules"`  // would pass by the rules, no longer by their session
+	Tracked  int `json:"tracked"`   // would be tracked where they are not now
 	Admitted int `json:"admitted"`  // are refused now, and would pass
 
 	Groups     []FlowGroup `json:"groups"`      // the flows that do not stay, most of them first
@@ -39,8 +42,10 @@ type FlowFate string
 // The fates.
 const (
 	Lost     FlowFate = "lost"
+	Drains   FlowFate = "drains"
 	OtherWay FlowFate = "other_way"
 	ByRules  FlowFate = "by_rules"
+	Tracked  FlowFate = "tracked"
 	Admitted FlowFate = "admitted"
 )
 
@@ -76,13 +81,16 @@ type cause struct {
 	route         policy.RouteRef
 	aclOut, aclIn policy.ACLRef
 	rule          secgroup.Ref
+	drain         int64 // ns
 }
 
 // setDecider notes what decides on a direction of a flow.
-func (c *cause) setDecider(w *pipeline.LiveWay) {
+func (c *cause) setDecider(f *pipeline.LiveFlow, w *pipeline.LiveWay) {
 	d := &w.Then.By
 	c.eni = policy.NoENI
 	switch {
+	case c.fate == Drains:
+		c.drain = f.Drains
 	case c.fate == OtherWay:
 		c.route, c.eni = d.Route, w.Then.Egress
 	case c.fate != Lost:
@@ -130,8 +138,12 @@ func (p *Plan) Foresee(ctx context.Context, e *pipeline.Engine, next *policy.Sna
 			live.Lost++
 		case OtherWay:
 			live.OtherWay++
+		case Drains:
+			live.Drains++
 		case ByRules:
 			live.ByRules++
+		case Tracked:
+			live.Tracked++
 		case Admitted:
 			live.Admitted++
 		default:
@@ -170,7 +182,7 @@ func (p *Plan) Foresee(ctx context.Context, e *pipeline.Engine, next *policy.Sna
 }
 
 // rank orders the fates by how much they matter.
-var rank = map[FlowFate]int{Lost: 0, OtherWay: 1, ByRules: 2, Admitted: 3}
+var rank = map[FlowFate]int{Lost: 0, Drains: 1, OtherWay: 2, ByRules: 3, Tracked: 4, Admitted: 5}
 
 // causeOf returns the fate of a flow, and the direction in which it is met: what
 // is lost counts before what goes another way.
@@ -182,10 +194,14 @@ func causeOf(f *pipeline.LiveFlow) (c cause, way int) {
 		switch {
 		case passes && !will:
 			fate = Lost
+		case passes && f.Drains != 0 && w.Then.Session:
+			fate = Drains
 		case passes && w.Now.Egress != w.Then.Egress:
 			fate = OtherWay
 		case passes && w.Now.Session && !w.Then.Session:
 			fate = ByRules
+		case passes && (w.Then.Tracked[0] && !w.Now.Tracked[0] || w.Then.Tracked[1] && !w.Now.Tracked[1]):
+			fate = Tracked
 		case !passes && will && !f.HasSession:
 			fate = Admitted
 		default:
@@ -195,7 +211,7 @@ func causeOf(f *pipeline.LiveFlow) (c cause, way int) {
 			continue
 		}
 		c = cause{fate: fate, reply: i == 1, reason: w.Then.Reason}
-		c.setDecider(w)
+		c.setDecider(f, w)
 		way = i
 	}
 	return c, way
@@ -214,6 +230,8 @@ func describe(ahead *pipeline.Foresight, now, next *policy.Snapshot, c *cause, g
 			s := &steps[n-1]
 			out.Code, out.Object, out.Rule, out.Text = s.Code, s.Object, s.Rule, s.Text
 		}
+	case Drains:
+		out.Text = "No rule admits these flows any more, and the live_flows of the group that did lets them go on for " + time.Duration(c.drain).String() + "."
 	case OtherWay:
 		for i := range steps {
 			if s := &steps[i]; s.Stage == policy.StageRoute || s.Stage == policy.StageLink {
