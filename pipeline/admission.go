@@ -12,7 +12,7 @@ import (
 // for it at the ENI that sends it and at the one that receives it. In almost
 // all cases that is one session, the one between these two. Where a flow goes
 // one way and comes back another, each end may have one of its own
-// (docs/semantics.md S1.8).
+// (docs/semantics.md S1.10).
 type admission struct {
 	conntrack.Between
 }
