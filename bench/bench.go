@@ -8,8 +8,10 @@ import (
 
 	"github.com/nitrod/nitrod/bench/machine"
 	"github.com/nitrod/nitrod/bench/peers"
+	"github.com/nitrod/nitrod/bench/reload"
 	"github.com/nitrod/nitrod/bench/report"
 	"github.com/nitrod/nitrod/bench/traffic"
+	"github.com/nitrod/nitrod/internal/scale"
 )
 
 // session is one run of the benchmark.
@@ -66,7 +68,10 @@ func bench(ctx context.Context, opts options) (err error) {
 	if err == nil && opts.gaps {
 		err = s.runGaps(ctx)
 	}
-	if len(s.report.Cases)+len(s.report.Gaps) > 0 || s.report.GapsMissing != "" {
+	if err == nil && opts.reload {
+		err = s.runReload(ctx)
+	}
+	if len(s.report.Cases)+len(s.report.Gaps) > 0 || s.report.GapsMissing != "" || s.report.Reload != nil {
 		if werr := s.report.WriteTable(os.Stdout); werr != nil {
 			err = errors.Join(err, werr)
 		}
@@ -75,6 +80,22 @@ func bench(ctx context.Context, opts options) (err error) {
 		return err
 	}
 	return s.report.WriteFile(opts.out)
+}
+
+// The host whose policy changes: 1,000 ENIs with 50,000 rules in total.
+var reloadSpec = scale.Spec{ENIs: 1000, Rules: 50_000}
+
+// runReload measures changes of policy at 50 and 80 % of what the lcore can do.
+func (s *session) runReload(ctx context.Context) error {
+	fmt.Fprintln(os.Stderr, "reload: 1,000 ENIs, 50,000 rules")
+	r, err := reload.Run(ctx, reload.Options{
+		Spec: reloadSpec, Flows: 10_000, Duration: s.opts.duration, Loads: []float64{0.5, 0.8}, CPU: s.cpu, Control: s.control,
+	})
+	if err != nil {
+		return err
+	}
+	s.report.Reload = &r
+	return nil
 }
 
 // splitCPUs returns the polling core and the core for everything else.

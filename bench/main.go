@@ -32,6 +32,7 @@ type options struct {
 	cpu      int // -1: the last one that the process may use
 	gaps     bool
 	traffic  bool
+	reload   bool
 }
 
 func main() {
@@ -65,6 +66,8 @@ func parseFlags(args []string) (options, error) {
 	fs.IntVar(&o.cpu, "cpu", -1, "the polling core; -1 for the last one")
 	gaps := fs.Bool("gaps", true, "measure the gaps between polls as well")
 	onlyGaps := fs.Bool("only-gaps", false, "measure nothing but the gaps between polls, and write no file")
+	reload := fs.Bool("reload", true, "measure changes of policy under load as well")
+	onlyReload := fs.Bool("only-reload", false, "measure nothing but changes of policy under load, and write no file")
 	if err := fs.Parse(args); err != nil {
 		return options{}, err
 	}
@@ -104,7 +107,9 @@ func parseFlags(args []string) (options, error) {
 	if fs.NArg() > 0 {
 		return fail("unexpected argument %q", fs.Arg(0))
 	}
-	o.traffic = !*onlyGaps
-	o.gaps = *gaps || *onlyGaps
+	only := *onlyGaps || *onlyReload
+	o.traffic = !only
+	o.gaps = *gaps && !only || *onlyGaps
+	o.reload = *reload && !only || *onlyReload
 	return o, nil
 }

@@ -32,6 +32,10 @@ func TestParseFlags(t *testing.T) {
 	if err != nil || only.traffic || !only.gaps {
 		t.Errorf("-only-gaps: %+v, %v", only, err)
 	}
+	reload, err := parseFlags([]string{"-only-reload"})
+	if err != nil || reload.traffic || reload.gaps || !reload.reload || only.reload || !o.reload {
+		t.Errorf("-only-reload: %+v, %v", reload, err)
+	}
 	for _, bad := range []string{"-cases (", "-peers vpp", "-rounds 0", "-seconds 1ms", "what", "-nonsense"} {
 		if _, err := parseFlags(strings.Fields(bad)); err == nil {
 			t.Errorf("%s is accepted", bad)

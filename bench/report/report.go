@@ -20,7 +20,8 @@ type Report struct {
 	Cases   []Case        `json:"cases"`
 	Gaps    []Gaps        `json:"gaps,omitempty"`
 	// GapsMissing says why Gaps is empty.
-	GapsMissing string `json:"gaps_missing,omitempty"`
+	GapsMissing string  `json:"gaps_missing,omitempty"`
+	Reload      *Reload `json:"reload,omitempty"`
 }
 
 // Case is one line of the table. Rates are medians over the rounds, in million

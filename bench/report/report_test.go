@@ -152,6 +152,10 @@ func sample() *Report {
 		},
 		Gaps: []Gaps{{Loop: "C loop", P50: 20, P99: 30, P9999: 40, Max: 9000}, {Loop: "nitrod", P50: 1500, P99: 2000, P9999: 9000, Max: 31000, CSameRate: 8000, RatioC: ptr(1.125)}},
 	}
+	r.Reload = &Reload{
+		ENIs: 1000, Rules: 50000, Flows: 10000, First: 0.06, Compile: 0.02, CompileMax: 0.025, Swap: 0.004, SwapMax: 0.005, CapacityMpps: 9.5,
+		Runs: []ReloadRun{{Load: 0.5, Reloads: 7, Packets: 1000000, Mpps: 4.75, Missed: 1, Excused: 2, Dropped: 3, Stalls: 5, StallNS: 9, Waiting: 400, WorstGapNS: 300000}},
+	}
 	for i := range r.Cases {
 		r.Cases[i].Finish([]string{"ovs/default"}, "ovs/once", "ovs/first")
 	}
@@ -189,6 +193,11 @@ gaps between polls, on the same core
     loop    p50   p99  p99.99   max  C loop as often  ratio
   C loop   20ns  30ns    40ns   9µs                -      -
   nitrod  1.5µs   2µs     9µs  31µs              8µs   1.12
+
+reload of 1000 ENIs with 50000 rules: compiled from nothing in 60.0 ms, after a change in 20.0 ms (at most 25.0 ms),
+put in force in 4.0 ms (at most 5.0 ms); 10000 flows, 9.50 Mpps at most
+  load  reloads  packets  Mpps  dropped  missed  excused  stalls  most waiting  worst gap
+  50 %        7  1000000  4.75        3       1        2       5           400      300µs
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
