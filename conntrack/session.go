@@ -20,7 +20,7 @@ import (
 //
 // Times have a resolution of a millisecond. Idle times may be up to 24 days.
 type Session struct {
-	head    uint64    // incarnation (32) | state (8) | flags (8) | window scale by direction (4, 4) | reserved (8)
+	head    uint64    // incarnation (32) | state (8) | flags (8) | window scale by direction (4, 4) | marks (8) of window.go
 	clock   uint64    // time of the last packet (32) | idle time after which it is gone (32); ms
 	packets [2]uint64 // by direction: largest window announced, not scaled (16) | packets (48)
 	bytes   [2]uint64 // by direction, layer 3
@@ -202,15 +202,11 @@ func (s *Session) setSent(dir int, end, ack uint32) {
 }
 
 // Window returns the largest window that a direction has announced, as it
-// stands in the header, and by how many bits it is to be shifted; noScale where
+// stands in the header, and by how many bits it is to be shifted; NoScale where
 // that was never said.
 func (s *Session) Window(dir int) (largest uint16, scale uint8) {
 	return uint16(s.packets[dir&1] >> packetBits), uint8(s.head >> (12 - 4*(dir&1)) & 0xf)
 }
-
-// noScale is the scale of a direction whose SYN was not seen. RFC 7323 knows
-// none above 14.
-const noScale = 15
 
 // setWindow changes the largest window. For the owner.
 func (s *Session) setWindow(dir int, largest uint16) {
@@ -277,7 +273,7 @@ func (s *Session) publish(n *New) {
 			flags |= flagTracked0 << end
 		}
 	}
-	const unscaled = noScale<<12 | noScale<<8
+	const unscaled = NoScale<<12 | NoScale<<8
 	atomic.StoreUint64(&s.head, uint64(s.Incarnation()+1)<<32|uint64(n.State)<<24|flags<<16|unscaled)
 }
 

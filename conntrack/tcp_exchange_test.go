@@ -14,7 +14,8 @@ type seen struct {
 	synBack    bool // the responder's SYN
 	confirmed  bool // the originator's acknowledgement of it
 	fin        [2]bool
-	ackAfter   bool // an acknowledgement after both FINs
+	ackAfter   bool      // after both FINs an acknowledgement, and nothing that lacks one
+	top, acked [2]uint32 // by end: behind the last octet sent, and last acknowledged
 	reset      bool
 	resetBy    int
 }
@@ -39,35 +40,40 @@ func (n *seen) state() State {
 	return SynSent
 }
 
-// opens reports whether a packet begins a new connection.
-func (n *seen) opens(flags uint8) bool {
-	return flags&(SYN|ACK|RST) == SYN && (!n.begun || n.reset || n.fin[0] || n.fin[1])
+// begin forgets what was before a packet that opens a connection.
+func (n *seen) begin(from int, s segment) {
+	*n = seen{begun: true, originator: from}
+	n.top[from] = s.seq + s.length
 }
 
-func (n *seen) add(from int, flags uint8) {
-	if n.opens(flags) {
-		*n = seen{begun: true, originator: from}
-		return
-	}
-	dir := from ^ n.originator
+// add is for a packet that is part of the connection.
+func (n *seen) add(from int, s segment) {
+	dir, flags := from^n.originator, s.flags
 	switch {
 	case n.reset && dir == 1 && flags&(SYN|ACK) == SYN|ACK: // it answers a SYN from before
-		*n = seen{begun: true, originator: n.originator, synBack: true}
-		return
+		*n = seen{begun: true, originator: n.originator, top: n.top, acked: n.acked}
 	case flags&RST != 0:
 		if !n.reset {
 			n.reset, n.resetBy = true, dir
 		}
 		return
+	}
+	if flags&SYN != 0 && !n.synBack || ahead(s.seq+s.length, n.top[from]) > 0 {
+		n.top[from] = s.seq + s.length
+	}
+	if flags&ACK != 0 {
+		n.acked[from] = s.ack
+	}
+	switch {
 	case n.fin[0] && n.fin[1]:
-		n.ackAfter = n.ackAfter || flags&(ACK|SYN|FIN) == ACK
+		n.ackAfter = n.ackAfter || flags&(ACK|SYN|FIN) == ACK && n.acked[0] == n.top[1] && n.acked[1] == n.top[0]
 	case n.synBack && dir == 0 && flags&ACK != 0:
 		n.confirmed = true
 	}
 	if dir == 1 && flags&SYN != 0 {
 		n.synBack = true
 	}
-	if flags&FIN != 0 && n.synBack { // before that it will be repeated
+	if flags&FIN != 0 {
 		n.fin[dir] = true
 	}
 }

@@ -24,12 +24,14 @@ type segment struct {
 	flags    uint8
 	seq, ack uint32
 	length   uint32 // in sequence space
+	iss, irs uint32 // of its connection; 0 if it answers for none
 }
 
 type end struct {
 	phase  phase
 	listen bool
 	iss    uint32
+	irs    uint32  // the peer's
 	una    uint32  // first unit not acknowledged
 	nxt    uint32  // next unit to send
 	rcv    uint32  // next unit to receive
@@ -40,7 +42,7 @@ type end struct {
 const window = 1000
 
 func (e *end) send(flags uint8, seq, length uint32) {
-	s := segment{flags: flags, seq: seq, length: length}
+	s := segment{flags: flags, seq: seq, length: length, iss: e.iss, irs: e.irs}
 	if flags&ACK != 0 {
 		s.ack = e.rcv
 	}
@@ -138,7 +140,7 @@ func (e *end) receive(s segment) {
 
 func (e *end) accept(s segment) {
 	e.begin(synReceived)
-	e.rcv = s.seq + 1
+	e.rcv, e.irs = s.seq+1, s.seq
 	e.send(SYN|ACK, e.iss, 1)
 }
 
@@ -156,10 +158,10 @@ func (e *end) receiveInSynSent(s segment) {
 		}
 	case s.flags&SYN == 0:
 	case s.flags&ACK != 0:
-		e.rcv, e.una, e.phase = s.seq+1, s.ack, established
+		e.rcv, e.irs, e.una, e.phase = s.seq+1, s.seq, s.ack, established
 		e.sendACK()
 	default:
-		e.rcv, e.phase = s.seq+1, synReceived
+		e.rcv, e.irs, e.phase = s.seq+1, s.seq, synReceived
 		e.send(SYN|ACK, e.iss, 1)
 	}
 }

@@ -6,22 +6,23 @@ import (
 	"pgregory.net/rapid"
 )
 
-// path is two ends with the state table between them.
+// path is two ends with a session between them.
 type path struct {
 	ends    [2]end
-	state   State
-	from    int // the session's originator
+	session Session
+	state   State // the session's; None while there is none
+	from    int   // the session's originator
 	seen    seen
 	past    [2][]segment // tracked, under way to the other end
 	refused bool         // what must not be refused
-	resets  bool         // there were any
+	heard   [2]uint32    // the first numbers of the two ends that the session goes by
 	open    bool         // let everything through
 
 	connects [2]int // how often an end may still open a connection
 }
 
-// track takes the next segment of an end past the state table and reports
-// whether it was let through.
+// track takes the next segment of an end past the session and reports whether
+// it was let through.
 func (p *path) track(from int) (ok bool, s segment, next State) {
 	e := &p.ends[from]
 	s, e.out = e.out[0], e.out[1:]
@@ -29,30 +30,66 @@ func (p *path) track(from int) (ok bool, s segment, next State) {
 		p.past[from] = append(p.past[from], s)
 		return true, s, None
 	}
+	g := s.tracked()
 	if p.state == None {
-		next = Initial(protoTCP, s.flags, false)
-		if next == None {
-			return false, s, next
+		return p.begin(from, s), s, p.state
+	}
+	dir := from ^ p.from
+	next, standing := p.session.Judge(dir, &g, false)
+	if next == Renew {
+		return p.begin(from, s), s, p.state
+	}
+	if s.flags&SYN != 0 && standing >= Inside {
+		p.heard[from] = s.iss
+		if s.flags&ACK != 0 {
+			p.heard[1-from] = s.irs
 		}
-		p.from = from
-	} else if next = NextTCP(p.state, from^p.from, s.flags); next == Refuse {
-		p.refused = p.refused || !p.mayRefuse(from)
+	}
+	if standing == Outside {
+		p.refused = p.refused || !p.mayRefuse(from, s)
 		return false, s, next
 	}
-	if next == Renew {
-		p.from, next = from, Initial(protoTCP, s.flags, false)
-	}
+	p.session.Take(dir, &g, standing)
+	p.session.enter(next, 0)
 	p.state = next
-	p.seen.add(from, s.flags)
+	if standing != Aside {
+		p.seen.add(from, s)
+	}
 	p.past[from] = append(p.past[from], s)
 	return true, s, next
 }
 
-// mayRefuse reports whether a packet may be lost at the state table: an end
-// that has reset the connection, and at once answers a SYN from before that, is
-// not believed. Its peer's next SYN makes all well again.
-func (p *path) mayRefuse(from int) bool {
-	return p.seen.reset && p.seen.resetBy == from^p.from
+// begin makes a session, if the segment is one that does.
+func (p *path) begin(from int, s segment) bool {
+	state := Initial(protoTCP, s.flags, false)
+	if state == None {
+		return false
+	}
+	g := s.tracked()
+	p.session.publish(&New{State: state})
+	p.session.Begin(&g)
+	p.from, p.state = from, state
+	p.seen.begin(from, s)
+	p.heard[from], p.heard[1-from] = s.iss, 0
+	p.past[from] = append(p.past[from], s)
+	return true
+}
+
+// tracked is the segment as the session sees it.
+func (s *segment) tracked() Segment {
+	g := Segment{Seq: s.seq, Ack: s.ack, Window: window, Flags: s.flags, Scale: NoScale}
+	g.Payload = uint16(s.length - g.length())
+	return g
+}
+
+// mayRefuse reports whether a packet may be lost at the session. An end that has
+// reset the connection, and at once answers a SYN from before that, is not
+// believed; its peer's next SYN makes all well again. And of an end that has
+// begun anew, and whose SYN or SYN-ACK was lost on its way here, one cannot know
+// the numbers; it repeats it.
+func (p *path) mayRefuse(from int, s segment) bool {
+	return p.seen.reset && p.seen.resetBy == from^p.from ||
+		s.iss != 0 && (s.iss != p.heard[from] || s.irs != p.heard[1-from])
 }
 
 func (p *path) deliver(from int) {
@@ -254,9 +291,9 @@ func (p *path) run(t *rapid.T, kind trouble, check func()) {
 		c := can[dice.Draw(t, "event")*len(can)>>7]
 		before := p.state
 		if e := all[c.event]; e.name == "track" {
-			flags := p.ends[c.end].out[0].flags
+			s := p.ends[c.end].out[0]
 			e.do(c.end)
-			t.Logf("end %d sends %s: %v -> %v", c.end, flagText(flags), before, p.state)
+			t.Logf("end %d sends %s %+v: %v -> %v, windows %x", c.end, flagText(s.flags), s, before, p.state, p.session.seq)
 		} else {
 			e.do(c.end)
 			t.Logf("end %d: %s", c.end, e.name)

@@ -86,7 +86,7 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 			if s.Incarnation() != e.Incarnation() || s.Over(w.now) {
 				return false
 			}
-			if result = w.track(m, id, e.Dir()); result == trackRenew {
+			if result = w.track(i, m, id, e.Dir()); result == trackRenew {
 				return false
 			}
 		}

@@ -42,6 +42,11 @@ func tcpFlags(flags uint8) func(*bed) []byte {
 	return func(b *bed) []byte { return b.tcp("web", "app", 1, 80, flags) }
 }
 
+// resetOfSYN is the reset of what tcpFlags opens.
+func resetOfSYN(b *bed) []byte {
+	return b.frame("web", b.ip("web", "app"), packet.TCP{SrcPort: 1, DstPort: 80, Seq: 5, Flags: packet.TCPRst})
+}
+
 func changed(change func(*policy.Objects)) bedOptions {
 	o := propertyObjects()
 	change(o)
@@ -167,7 +172,11 @@ var dropCases = map[drop.Reason]dropCase{
 		b.inject("web", opening(b, 1, 1)...)
 	}, ""},
 	drop.TCPInvalidFlags:  {bedOptions{}, sends(tcpFlags(0), tcpFlags(conntrack.SYN), tcpFlags(conntrack.SYN|conntrack.FIN)), ""},
-	drop.TCPSessionClosed: {bedOptions{}, sends(tcpFlags(conntrack.SYN), tcpFlags(conntrack.RST), tcpFlags(conntrack.ACK)), ""},
+	drop.TCPSessionClosed: {bedOptions{}, sends(tcpFlags(conntrack.SYN), resetOfSYN, tcpFlags(conntrack.ACK)), ""},
+	drop.TCPOutOfWindow: {bedOptions{}, func(b *bed) {
+		b.established()
+		b.inject("web", b.stray("web", conntrack.ACK, 1<<30, 0), b.stray("web", conntrack.ACK, 0, 1<<30))
+	}, ""},
 	drop.TTLExpired: {bedOptions{}, sends(func(b *bed) []byte {
 		ip := b.ip("web", "app")
 		ip.TTL = 1

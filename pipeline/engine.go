@@ -34,6 +34,7 @@ type Config struct {
 	Sessions        int           // tracked connections
 	PickupMidstream bool          // track TCP connections whose beginning was not seen
 	EvictEarly      bool          // end half-open, closing and one-way sessions where there is no room for new ones
+	LiberalWindows  bool          // follow TCP's windows, but drop nothing for them
 	Timeouts        conntrack.Timeouts
 	ICMPErrors      int           // a second to each ENI about packets that cannot go on; 0 sends none
 	EmptyRounds     int           // rounds without work before the lcore pauses

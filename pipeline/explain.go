@@ -39,8 +39,9 @@ type Explanation struct {
 
 	Policy policy.Trace // the steps of policy, also where the flow cache spares them
 
-	by    policy.Decision // what policy says, unless the flow cache spares it
-	ahead bool            // of policy alone: no steps, and no state of a session that stays
+	by     policy.Decision // what policy says, unless the flow cache spares it
+	ahead  bool            // of policy alone: no steps, and no state of a session that stays
+	madeUp bool            // a TCP segment has the numbers that its session expects, whatever the frame says
 }
 
 // trace is where policy writes its steps.
@@ -59,8 +60,17 @@ func (x *Explanation) trace() *policy.Trace {
 //
 // Thread-safety: any goroutine, beside running lcores.
 func (e *Engine) Explain(eni uint16, frame []byte) Explanation {
+	return e.explain(eni, frame, Explanation{Egress: noENI})
+}
+
+// ExplainMadeUp is Explain for a frame that nobody has sent: sequence number and
+// acknowledgement of a TCP segment count as those that its session expects.
+func (e *Engine) ExplainMadeUp(eni uint16, frame []byte) Explanation {
+	return e.explain(eni, frame, Explanation{Egress: noENI, madeUp: true})
+}
+
+func (e *Engine) explain(eni uint16, frame []byte, x Explanation) Explanation {
 	v := e.view.Load()
-	x := Explanation{Egress: noENI}
 	if int(eni) >= len(v.snap.ENIs) || v.snap.ENIs[eni].Dead() {
 		x.Reason = drop.PortWithoutENI
 		return x
@@ -278,7 +288,7 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 		return
 	}
 	if x.HasSession {
-		x.track(&x.Session, x.Dir)
+		x.track(e, frame, &x.Session, x.Dir)
 	}
 	if x.Cached {
 		return
@@ -290,7 +300,7 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	}
 	out, in := a.missing(&d)
 	x.begin(e, v, [2]bool{out, in}, wasUntracked, replaced)
-	x.trackOthers(e, &a)
+	x.trackOthers(e, frame, &a)
 }
 
 // goesOn reports whether a session outlives a packet in direction dir.
@@ -302,12 +312,17 @@ func goesOn(snap *policy.Snapshot, m *Meta, s *conntrack.Session, dir int, now i
 func (x *Explanation) refuse(r drop.Reason) { x.Verdict, x.Reason = VerdictDrop, r }
 
 // track explains what the packet does to a session.
-func (x *Explanation) track(s *conntrack.Session, dir int) {
+func (x *Explanation) track(e *Engine, frame []byte, s *conntrack.Session, dir int) {
 	m := &x.Meta
 	x.NewState = s.State()
 	if x.NewState.IsTCP() {
-		if next := conntrack.NextTCP(x.NewState, dir, m.TCPFlags); next == conntrack.Refuse {
-			x.refuse(refusal(x.NewState, m.TCPFlags))
+		g := segmentOf(m, frame)
+		if x.madeUp {
+			g.Seq, _ = s.Sent(dir)
+			g.Ack, _ = s.Sent(1 - dir)
+		}
+		if next, standing := s.Judge(dir, &g, e.cfg.LiberalWindows); standing == conntrack.Outside {
+			x.refuse(refusal(next, m.TCPFlags))
 		} else {
 			x.NewState = next
 		}
@@ -317,12 +332,12 @@ func (x *Explanation) track(s *conntrack.Session, dir int) {
 }
 
 // trackOthers explains what the packet does to sessions other than its own.
-func (x *Explanation) trackOthers(e *Engine, a *admission) {
+func (x *Explanation) trackOthers(e *Engine, frame []byte, a *admission) {
 	state := x.NewState
 	var s conntrack.Session
 	for _, p := range a.Parts() {
 		if x.Verdict == VerdictForward && p.ID != a.Main && e.workers[x.Lcore].sessions.Read(p.ID, &s) {
-			x.track(&s, p.Dir)
+			x.track(e, frame, &s, p.Dir)
 		}
 	}
 	x.NewState = state

@@ -174,10 +174,10 @@ func TestExplainIsWhatHappens(t *testing.T) {
 		if lcores == 1 { // on several the tables are divided, which the cold twin's are not
 			sessions = rapid.SampledFrom([]int{16, 4096}).Draw(t, "sessions")
 		}
-		pickup := rapid.Bool().Draw(t, "pickup")
+		pickup, liberal := rapid.Bool().Draw(t, "pickup"), rapid.Bool().Draw(t, "liberal")
 		bedOf := func(lcores int) *bed {
 			return newBed(t, bedOptions{lcores: lcores, slots: 512, objects: propertyObjects(), config: func(c *Config) {
-				c.Flows, c.Sessions, c.PickupMidstream = flows, sessions, pickup
+				c.Flows, c.Sessions, c.PickupMidstream, c.LiberalWindows = flows, sessions, pickup, liberal
 			}})
 		}
 		b, cold := bedOf(lcores), bedOf(1)

@@ -13,13 +13,15 @@ import (
 // accelerated; the return traffic needs no rule.
 func TestConnectionIsAccelerated(t *testing.T) {
 	b := newBed(t, bedOptions{})
-	b.inject("web", b.tcp("web", "app", 40000, 80, conntrack.SYN))
-	b.settle()
-	b.inject("app", b.tcp("app", "web", 80, 40000, conntrack.SYN|conntrack.ACK))
-	b.settle()
+	for _, p := range []sent{{"web", conntrack.SYN}, {"app", conntrack.SYN | conntrack.ACK}} {
+		b.inject(p.from, b.said(p))
+		b.settle()
+	}
 	for range 10 {
-		b.inject("web", b.tcp("web", "app", 40000, 80, conntrack.ACK))
-		b.inject("app", b.tcp("app", "web", 80, 40000, conntrack.ACK))
+		b.inject("web", b.said(sent{"web", conntrack.ACK | conntrack.PSH}))
+		b.settle()
+		b.inject("app", b.said(sent{"app", conntrack.ACK | conntrack.PSH}))
+		b.settle()
 	}
 	s := b.settle()
 	b.wantDrops(s, nil)

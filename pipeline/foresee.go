@@ -206,7 +206,7 @@ func (f *Foresight) way(i int, k hash.FlowKey, to uint16) {
 func (f *Foresight) judge(v *view, w *LiveWay) Fate {
 	x, k := &f.x, &w.Key
 	eni := k.ENI()
-	*x = Explanation{Egress: noENI, Key: *k, ahead: x.ahead}
+	*x = Explanation{Egress: noENI, Key: *k, ahead: x.ahead, madeUp: true}
 	if v.snap.ENIs[eni].Dead() {
 		return Fate{Verdict: VerdictDrop, Reason: drop.PortWithoutENI, Egress: noENI}
 	}

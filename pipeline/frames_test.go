@@ -98,7 +98,11 @@ func (f *frameMaker) reverse(t *rapid.T, eni string) (string, []byte) {
 	switch l.Proto {
 	case packet.ProtoTCP:
 		h := packet.TCPHeader(seg)
-		layer = packet.TCP{SrcPort: h.DstPort(), DstPort: h.SrcPort(), Flags: drawFlags(t)}
+		tcp := f.tcp(t, h.DstPort(), h.SrcPort())
+		if rapid.IntRange(0, 3).Draw(t, "numbers") != 0 && h.IsValid() { // as its receiver does
+			tcp.Seq, tcp.Ack = h.Ack(), h.Seq()+uint32(len(seg)-h.HeaderLen())+uint32(h.Flags()&1+h.Flags()>>1&1)
+		}
+		layer = tcp
 	case packet.ProtoUDP:
 		h := packet.UDPHeader(seg)
 		layer = packet.UDP{SrcPort: h.DstPort(), DstPort: h.SrcPort()}
@@ -110,6 +114,19 @@ func (f *frameMaker) reverse(t *rapid.T, eni string) (string, []byte) {
 		layer = packet.Payload("anything")
 	}
 	return eni, packet.Build(f.ether(t, eni), f.network(t, src, dst, l.Proto, false), layer)
+}
+
+// tcp is a TCP header with numbers that are within windows often enough.
+func (f *frameMaker) tcp(t *rapid.T, sport, dport uint16) packet.TCP {
+	number := rapid.SampledFrom([]uint32{0, 0, 1, 1, 6, 17, 1 << 17, 1 << 31, 1<<32 - 1})
+	l := packet.TCP{
+		SrcPort: sport, DstPort: dport, Flags: drawFlags(t), Seq: number.Draw(t, "seq"), Ack: number.Draw(t, "ack"),
+		Window: rapid.SampledFrom([]uint16{0, 1, 1000, 65535}).Draw(t, "window"),
+	}
+	if l.Flags&packet.TCPSyn != 0 && rapid.Bool().Draw(t, "scale") {
+		l.Options = packet.TCPOptions{MSS: 1460, HasScale: true, WindowScale: uint8(rapid.IntRange(0, 15).Draw(t, "by"))}.Bytes()
+	}
+	return l
 }
 
 func drawFlags(t *rapid.T) uint8 {
@@ -210,7 +227,7 @@ func (f *frameMaker) ip(t *rapid.T, eni, kind string) []byte {
 	var l4 packet.Layer
 	switch rapid.SampledFrom([]string{"tcp", "tcp", "tcp", "udp", "udp", "icmp", "icmp", "other"}).Draw(t, "proto") {
 	case "tcp":
-		proto, l4 = packet.ProtoTCP, packet.TCP{SrcPort: sport, DstPort: dport, Flags: drawFlags(t)}
+		proto, l4 = packet.ProtoTCP, f.tcp(t, sport, dport)
 	case "udp":
 		proto, l4 = packet.ProtoUDP, packet.UDP{SrcPort: sport, DstPort: dport}
 	case "icmp":

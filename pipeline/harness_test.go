@@ -35,6 +35,8 @@ type bed struct {
 	engine  *Engine
 	snap    *policy.Snapshot
 	objects *policy.Objects
+
+	dialogue dialogue // of the connection that tests talk about
 }
 
 type bedOptions struct {

@@ -154,17 +154,43 @@ type sent struct {
 	flags uint8
 }
 
+// dialogue is where the two ends of that connection stand: the numbers of the
+// next octet of each.
+type dialogue struct{ web, app uint32 }
+
+// said is a segment as the two ends send it who have heard all that was said
+// before; pushed it carries data. A SYN begins with other numbers.
+func (b *bed) said(p sent) []byte {
+	to, own, other := "app", &b.dialogue.web, b.dialogue.app
+	tcp := packet.TCP{SrcPort: 40000, DstPort: 80, Flags: p.flags}
+	if p.from == "app" {
+		to, own, other = "web", &b.dialogue.app, b.dialogue.web
+		tcp.SrcPort, tcp.DstPort = 80, 40000
+	}
+	if p.flags&conntrack.SYN != 0 {
+		*own += 0x7fff_0000
+	}
+	if tcp.Seq = *own; p.flags&conntrack.ACK != 0 {
+		tcp.Ack = other
+	}
+	var data packet.Payload
+	if p.flags&conntrack.PSH != 0 {
+		data = packet.Payload("data")
+	}
+	*own += uint32(len(data))
+	if p.flags&(conntrack.SYN|conntrack.FIN) != 0 {
+		*own++
+	}
+	return b.frame(p.from, b.ip(p.from, to), tcp, data)
+}
+
 // together lets both guests send so that all of it lies in one burst, in this
 // very order.
 func (b *bed) together(segments ...sent) {
 	w := b.engine.workers[0]
 	script := &scriptedIO{IO: w.io}
 	for _, p := range segments {
-		if p.from == "web" {
-			b.inject("web", b.tcp("web", "app", 40000, 80, p.flags))
-		} else {
-			b.inject("app", b.tcp("app", "web", 80, 40000, p.flags))
-		}
+		b.inject(p.from, b.said(p))
 		script.order = append(script.order, simport.NewIO(b.pool, []simport.Queue{{Port: b.ports[b.eni(p.from)]}}))
 	}
 	w.io = script

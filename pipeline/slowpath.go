@@ -60,9 +60,9 @@ func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
 		w.install(m, k, &f)
 	}
 	for _, p := range a.Parts() {
-		if fresh && p.ID == a.Main { // the packet has made the state already
-			w.sessions.At(p.ID).Count(0, m.L3Len, w.now)
-		} else if w.track(m, p.ID, p.Dir) != trackPass {
+		if fresh && p.ID == a.Main {
+			w.trackFirst(i, m, p.ID)
+		} else if w.track(i, m, p.ID, p.Dir) != trackPass {
 			return
 		}
 	}
@@ -133,8 +133,7 @@ func (w *Worker) forward(m *Meta, k *hash.FlowKey, egress uint16, queue uint8) {
 
 // renews reports whether a packet opens a new connection in the place of s.
 func (m *Meta) renews(s *conntrack.Session, dir int) bool {
-	return s.State().IsTCP() && m.Flags&flagLater == 0 &&
-		conntrack.NextTCP(s.State(), dir, m.TCPFlags) == conntrack.Renew
+	return s.State().IsTCP() && m.Flags&flagLater == 0 && s.Renews(dir, m.TCPFlags, m.Seq, m.Payload)
 }
 
 func (w *Worker) install(m *Meta, k *hash.FlowKey, a *flowcache.Action) {

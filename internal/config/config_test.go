@@ -92,7 +92,7 @@ func TestDefaults(t *testing.T) {
 		SlowPath: SlowPath{Budget: 16, Queue: 4096, Redecide: 4, RedecideWithin: time.Second},
 		Router:   Router{ICMPErrors: 100},
 		Conntrack: Conntrack{
-			TCPMidstream: MidstreamPickup, TCPSynSent: 30 * time.Second, TCPSynReceived: time.Minute,
+			TCPMidstream: MidstreamPickup, TCPWindow: WindowStrict, TCPSynSent: 30 * time.Second, TCPSynReceived: time.Minute,
 			TCPClosing: 2 * time.Minute, TCPTimeWait: 30 * time.Second, TCPClosed: 5 * time.Second,
 			ICMP: 30 * time.Second, Other: 10 * time.Minute,
 		},

@@ -168,6 +168,12 @@ type Conntrack struct {
 	// there where the rules admit it, as after a restart of nitrod; `strict` drops it.
 	TCPMidstream Midstream `yaml:"tcp_midstream" default:"pickup" enum:"pickup,strict"`
 
+	// What becomes of a TCP packet whose sequence number or acknowledgement lies outside the windows
+	// of its connection: `strict` drops it as `tcp_out_of_window`, so that who does not see a
+	// connection can neither end it nor put anything in; `liberal` lets it pass, for boxes in the path
+	// that change these numbers. A reset that its receiver would not take changes nothing in either.
+	TCPWindow Window `yaml:"tcp_window" default:"strict" enum:"strict,liberal"`
+
 	// TCP, after a SYN without answer.
 	TCPSynSent time.Duration `yaml:"tcp_syn_sent" default:"30s" min:"1s" max:"1h"`
 
@@ -199,6 +205,15 @@ type Midstream string
 const (
 	MidstreamPickup Midstream = "pickup"
 	MidstreamStrict Midstream = "strict"
+)
+
+// Window is what becomes of a TCP packet outside the windows of its connection.
+type Window string
+
+// The values of Window.
+const (
+	WindowStrict  Window = "strict"
+	WindowLiberal Window = "liberal"
 )
 
 // Port is the way to an ENI's guest. Exactly one of Device and Tap is set.

@@ -19,18 +19,15 @@ import (
 // about the request.
 func Explain(e *pipeline.Engine, req *ExplainRequest) (*Explanation, error) {
 	snap := e.Policy()
-	var eni uint16
-	var frame []byte
-	var err error
+	made, explain := tupleFrame, e.ExplainMadeUp
 	if req.Frame != "" {
-		eni, frame, err = frameOf(snap, req)
-	} else {
-		eni, frame, err = tupleFrame(snap, req)
+		made, explain = frameOf, e.Explain
 	}
+	eni, frame, err := made(snap, req)
 	if err != nil {
 		return nil, err
 	}
-	x := e.Explain(eni, frame)
+	x := explain(eni, frame)
 	out := &Explanation{
 		Packet: packet.Summary(frame), Verdict: x.Verdict.String(), ENI: snap.ENI(eni).ID,
 		Class: x.Class, Shard: int(x.Shard), Lcore: x.Lcore, Egress: snap.ENI(x.Egress).ID, Queue: int(x.Queue),

@@ -111,6 +111,7 @@ const (
 	// track and rewrite
 	TCPInvalidFlags
 	TCPSessionClosed
+	TCPOutOfWindow
 	TTLExpired
 	NoBuffer
 
@@ -178,6 +179,7 @@ var infos = [Count]Info{
 	ConntrackHalfOpenExceeded:  {"conntrack_half_open_exceeded", StageSlowPath, "", "", "The ENI has begun as many connections as it may have half open, and none of this lcore's can make room."},
 	TCPInvalidFlags:            {"tcp_invalid_flags", StageTrack, "", "", "The TCP flags make no sense together."},
 	TCPSessionClosed:           {"tcp_session_closed", StageTrack, "", "", "A TCP packet came after a reset or for a connection that its flags do not fit."},
+	TCPOutOfWindow:             {"tcp_out_of_window", StageTrack, "", "", "A TCP segment of a known connection lies outside its windows: sequence number or acknowledgement cannot be its sender's."},
 	TTLExpired:                 {"ttl_expired", StageRewrite, HalfEgress, "", "The TTL or hop limit does not suffice to cross the router."},
 	NoBuffer:                   {"no_buffer", StageRewrite, HalfIngress, "", "No packet buffer was to be had for the fragments of a packet that is longer than the destination ENI's MTU."},
 	EgressRingFull:             {"egress_ring_full", StageTx, HalfIngress, "", "The ring to the lcore that serves the destination queue is full."},

@@ -28,6 +28,7 @@ func EngineConfig(cfg *config.Config) pipeline.Config {
 		ICMPErrors: cfg.Router.ICMPErrors,
 		Flows:      cfg.Tables.Flows, FlowIdle: cfg.Tables.FlowIdle, Sessions: cfg.Tables.Sessions,
 		PickupMidstream: cfg.Conntrack.TCPMidstream == config.MidstreamPickup,
+		LiberalWindows:  cfg.Conntrack.TCPWindow == config.WindowLiberal,
 		Timeouts:        conntrack.DefaultTimeouts,
 		EmptyRounds:     emptyRounds, RingSize: ringSize,
 	}

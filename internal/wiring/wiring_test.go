@@ -18,6 +18,7 @@ tables: {flows: 2048, sessions: 4096, flow_idle: 7s}
 slow_path: {budget: 3, queue: 128}
 conntrack:
   tcp_midstream: strict
+  tcp_window: liberal
   tcp_syn_sent: 11s
   tcp_syn_received: 12s
   tcp_closing: 13s
@@ -35,7 +36,7 @@ conntrack:
 	}
 	c := EngineConfig(load("adaptive"))
 	if c.Burst != 16 || c.Flows != 2048 || c.Sessions != 4096 || c.FlowIdle != 7*time.Second || c.SlowPathBudget != 3 ||
-		c.SlowPathQueue != 128 || c.PickupMidstream || c.Sleep != 200*time.Microsecond {
+		c.SlowPathQueue != 128 || c.PickupMidstream || !c.LiberalWindows || c.Sleep != 200*time.Microsecond {
 		t.Errorf("%+v", c)
 	}
 	for state, seconds := range map[conntrack.State]int64{
