@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/drop"
@@ -103,6 +104,13 @@ func TestRoundAllocatesNothing(t *testing.T) {
 			return packet.Build(packet.Ether{Dst: packet.Broadcast, Src: mac}, packet.IPv4{Dst: packet.MustIP("255.255.255.255")},
 				packet.UDP{SrcPort: 68, DstPort: 67}, packet.DHCP{Type: packet.DHCPDiscover, Client: mac})
 		}), func(a, b *Stats) bool { return b.Originated > a.Originated }},
+		"router solicitations": {some(func(b *bed) []byte { return b.routerSolicit("web", packet.MustIP("fe80::9")) }),
+			func(a, b *Stats) bool { return b.Consumed > a.Consumed && b.Drops[drop.NDMalformed] == 0 }},
+		"DHCPv6": {some(func(b *bed) []byte { return b.dhcp6("web", packet.DHCP6{Type: packet.DHCP6Solicit}) }),
+			func(a, b *Stats) bool { return b.Consumed > a.Consumed && b.Drops[drop.DHCPMalformed] == 0 }},
+		"advertisements": {func(b *bed) (web, app [][]byte) {
+			return [][]byte{b.udp("web", "app", 1, 80)}, nil
+		}, func(a, b *Stats) bool { return b.Originated > a.Originated }},
 		"fragments": {some(func(b *bed) []byte { return b.datagram(false, 1, 1000)[0] }, func(b *bed) []byte { return b.datagram(false, 1, 1000)[1] }),
 			func(a, b *Stats) bool { return b.Tx > a.Tx && b.Dropped() == a.Dropped() }},
 		"ICMP errors": {some(udpTo("app", 80), func(b *bed) []byte {
@@ -123,7 +131,7 @@ func TestRoundAllocatesNothing(t *testing.T) {
 		"refusals": {some(func(b *bed) []byte { return b.udp("web", "app", 1, 80)[:40] }, toIP("10.0.1.77")), func(a, b *Stats) bool { return b.Dropped() > a.Dropped() }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := driven(t, openObjects(), func(c *Config) { c.Sessions = 1 << 16 }, c.frames)
+			b := driven(t, openObjects(), func(c *Config) { c.Sessions, c.AdvertEvery = 1<<16, 300*time.Microsecond }, c.frames)
 			w := b.engine.workers[0]
 			round := func() {
 				b.clock.ns += 10_000

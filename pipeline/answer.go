@@ -10,7 +10,7 @@ import (
 )
 
 // This file is nitrod's own voice: it answers ARP, neighbour discovery and
-// DHCPv4 from the configuration. Nothing is flooded, no guest hears another's
+// DHCPv4 from the configuration (router discovery and DHCPv6: answer_router.go). Nothing is flooded, no guest hears another's
 // question, and what is unknown gets no answer (docs/semantics.md, ARP and ND).
 
 // answer turns packet i, whose buffer now holds nitrod's answer of n bytes, back
@@ -70,6 +70,10 @@ func resolveARP(v *view, m *Meta, frame []byte) (packet.MAC, drop.Reason) {
 
 func (w *Worker) answerND(i int) {
 	m := &w.burst.meta[i]
+	if m.ICMPType == ndRouterSolicit {
+		w.answerRouterSolicitation(i)
+		return
+	}
 	buf := w.whole(i)
 	var s packet.NeighborSolicitation
 	mac, router, r := packet.MAC{}, false, drop.NDMalformed
@@ -97,10 +101,8 @@ func resolveND(v *view, m *Meta, frame []byte, s *packet.NeighborSolicitation) (
 	if !packet.ParseNeighborSolicitation(packet.MAC(frame[6:12]), ip, msg, s) {
 		return packet.MAC{}, false, drop.NDMalformed
 	}
-	if src := ip.SrcAddr(); !s.DAD && !src.IsLinkLocalUnicast() {
-		if owner, ok := v.snap.ENIByAddress(m.VPC, src); !ok || owner != m.ENI {
-			return packet.MAC{}, false, drop.SourceIPSpoofed
-		}
+	if !v.ownOnLink(m, ip.SrcAddr()) {
+		return packet.MAC{}, false, drop.SourceIPSpoofed
 	}
 	mac, ok := v.snap.ResolveMAC(m.ENI, s.TargetAddr())
 	if !ok {

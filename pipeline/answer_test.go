@@ -89,8 +89,8 @@ func TestND(t *testing.T) {
 		routerLL := b.snap.Subnet(web.Subnet).RouterLinkLocal
 		spoilt := packet.NeighborSolicit(web.MAC, own, peer)
 		spoilt[len(spoilt)-1] ^= 1 // the checksum is wrong then
-		solicit := packet.Build(packet.Ether{Dst: packet.MAC{0x33, 0x33, 0, 0, 0, 2}, Src: web.MAC},
-			packet.IPv6{Src: packet.MustIP("fe80::9"), Dst: packet.MustIP("ff02::2"), HopLimit: 255}, packet.ICMPv6{Type: packet.ICMPv6RouterSolicit})
+		advert := packet.Build(packet.Ether{Dst: packet.MAC{0x33, 0x33, 0, 0, 0, 2}, Src: web.MAC},
+			packet.IPv6{Src: packet.MustIP("fe80::9"), Dst: packet.MustIP("ff02::2"), HopLimit: 255}, packet.ICMPv6{Type: packet.ICMPv6RouterAdvert}, packet.Payload(make([]byte, 8)))
 		for _, c := range []struct {
 			name     string
 			question []byte
@@ -107,7 +107,7 @@ func TestND(t *testing.T) {
 			{"nobody's address", packet.NeighborSolicit(web.MAC, own, packet.MustIP("2001:db8:0:1::77")), packet.MAC{}, "", drop.NDNotAnswered},
 			{"in a peer's name", packet.NeighborSolicit(web.MAC, peer, routerLL), packet.MAC{}, "", drop.SourceIPSpoofed},
 			{"wrong checksum", spoilt, packet.MAC{}, "", drop.NDMalformed},
-			{"router solicitation", solicit, packet.MAC{}, "", drop.NDNotAnswered},
+			{"router advertisement", advert, packet.MAC{}, "", drop.NDNotAnswered},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				answer, why, _ := b.asked("web", c.question)

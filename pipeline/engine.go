@@ -37,6 +37,7 @@ type Config struct {
 	LiberalWindows  bool          // follow TCP's windows, but drop nothing for them
 	Timeouts        conntrack.Timeouts
 	ICMPErrors      int           // a second to each ENI about packets that cannot go on; 0 sends none
+	AdvertEvery     time.Duration // between two unasked advertisements of the routers to each ENI; 0 sends none
 	EmptyRounds     int           // rounds without work before the lcore pauses
 	Sleep           time.Duration // how long it pauses; 0 never pauses
 	RingSize        int           // of the rings between lcores, a power of two
@@ -273,7 +274,7 @@ func (e *Engine) SetPolicy(snap *policy.Snapshot) error {
 			return errors.New("pipeline: ENI " + id + " has another number of queues than its port was made for")
 		}
 	}
-	v, err := newView(snap, e.rss, e.lcores)
+	v, err := newView(snap, e.rss, e.lcores, e.cfg.AdvertEvery)
 	if err != nil {
 		return err
 	}

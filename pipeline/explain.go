@@ -85,7 +85,7 @@ func (e *Engine) explain(eni uint16, frame []byte, x Explanation) Explanation {
 	x.Hash = e.hasher.Hash(k, uint32(m.VPC))
 	m.Hash = x.Hash
 	switch m.class {
-	case classARP, classND, classDHCP:
+	case classARP, classND, classDHCP, classDHCP6:
 		x.answer(v, frame)
 	case classICMPError:
 		x.icmpError(e, v, frame)
@@ -125,7 +125,7 @@ func (x *Explanation) rewrite(v *view, frame []byte) {
 	x.explainRewrite(length, dst)
 }
 
-var classNames = [...]string{"flow", "arp", "nd", "dhcp", "icmp_error"}
+var classNames = [...]string{"flow", "arp", "nd", "dhcp", "dhcp6", "icmp_error"}
 
 // answer explains what nitrod answers itself.
 func (x *Explanation) answer(v *view, frame []byte) {
@@ -133,8 +133,19 @@ func (x *Explanation) answer(v *view, frame []byte) {
 	case classARP:
 		_, x.Reason = resolveARP(v, &x.Meta, frame)
 	case classND:
+		if x.Meta.ICMPType == ndRouterSolicit {
+			var s packet.RouterSolicitation
+			x.Reason = resolveRS(v, &x.Meta, frame, &s)
+			break
+		}
 		var s packet.NeighborSolicitation
 		_, _, x.Reason = resolveND(v, &x.Meta, frame, &s)
+	case classDHCP6:
+		var n int
+		if n, x.Reason = replyDHCP6(v, &x.Meta, make([]byte, packet.DHCP6ReplyMax), frame); n == 0 && x.Reason == drop.Unset {
+			x.Verdict = VerdictConsume
+			return
+		}
 	default:
 		x.dhcp(v, frame)
 		return

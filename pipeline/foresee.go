@@ -60,7 +60,7 @@ type Foresight struct {
 // Foresee prepares to look ahead to next, which must have been compiled with the
 // snapshot in force as the one before.
 func (e *Engine) Foresee(next *policy.Snapshot) (*Foresight, error) {
-	then, err := newView(next, e.rss, e.lcores)
+	then, err := newView(next, e.rss, e.lcores, e.cfg.AdvertEvery)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (f *frameMaker) draw(t *rapid.T) (eni string, frame []byte) {
 		eni = "web"
 	}
 	kind := rapid.SampledFrom([]string{
-		"flow", "flow", "flow", "flow", "flow", "reverse", "reverse", "reverse", "error", "arp", "nd", "dhcp", "odd",
+		"flow", "flow", "flow", "flow", "flow", "reverse", "reverse", "reverse", "error", "arp", "nd", "dhcp", "rs", "dhcp6", "odd",
 	}).Draw(t, "kind")
 	switch kind {
 	case "arp":
@@ -58,6 +58,10 @@ func (f *frameMaker) draw(t *rapid.T) (eni string, frame []byte) {
 		frame = f.nd(t, eni)
 	case "dhcp":
 		frame = f.dhcp(t, eni)
+	case "rs":
+		frame = f.b.routerSolicit(eni, rapid.SampledFrom([]netip.Addr{packet.MustIP("fe80::9"), netip.IPv6Unspecified(), packet.MustIP("2001:db8:0:1::11")}).Draw(t, "source"))
+	case "dhcp6":
+		frame = f.dhcp6(t, eni)
 	case "reverse":
 		eni, frame = f.reverse(t, eni)
 	default:
@@ -310,6 +314,16 @@ func (f *frameMaker) dhcp(t *rapid.T, eni string) []byte {
 		return f.b.frame(eni, packet.IPv4{Src: info.Primary4, Dst: info.Router4}, ports, msg)
 	}
 	return packet.Build(packet.Ether{Dst: packet.Broadcast, Src: r.MAC}, packet.IPv4{Dst: packet.MustIP("255.255.255.255")}, ports, msg)
+}
+
+func (f *frameMaker) dhcp6(t *rapid.T, eni string) []byte {
+	m := packet.DHCP6{Type: packet.DHCP6Type(rapid.IntRange(1, 12).Draw(t, "type")), RapidCommit: rapid.Bool().Draw(t, "rapid")}
+	if rapid.Bool().Draw(t, "server") {
+		mac := f.b.record(eni).RouterMAC
+		m.ServerID = append([]byte{0, 3, 0, 1}, mac[:]...)
+	}
+	m.Associations = []packet.DHCP6Association{{ID: 1, Addrs: []netip.Addr{packet.MustIP(rapid.SampledFrom([]string{"2001:db8:0:1::10", "2001:db8::1"}).Draw(t, "address"))}}}
+	return f.b.dhcp6(eni, m)
 }
 
 // mutate spoils a frame: some bytes, or its length.

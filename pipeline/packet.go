@@ -34,6 +34,7 @@ const (
 	classARP                    // answered by nitrod
 	classND                     // answered by nitrod
 	classDHCP                   // answered by nitrod
+	classDHCP6                  // answered by nitrod
 	classICMPError              // by the flow that it quotes
 )
 

@@ -280,6 +280,8 @@ func parseLayer4(frame []byte, total uint32, hlen int, index uint16, family uint
 		src, dst = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
 		if dst == 67 && src == 68 && m.Flags&flagGroup != 0 && m.Flags&(flagFragment|flagIPv6) == 0 {
 			m.class = classDHCP
+		} else if m.isDHCP6(k.Dst.Hi, k.Dst.Lo, dst) {
+			m.class = classDHCP6
 		}
 	case protoICMP, protoICMPv6:
 		if (m.Proto == protoICMPv6) != (family == hash.KeyIPv6) {
@@ -305,7 +307,7 @@ func (m *Meta) shortL4(frame []byte, total uint32, need int, r drop.Reason) drop
 
 // groupAllowed drops broadcast and multicast other than what nitrod answers.
 func (m *Meta) groupAllowed(k *hash.FlowKey) drop.Reason {
-	if m.Flags&flagGroup == 0 || m.class == classDHCP || m.class == classND {
+	if m.Flags&flagGroup == 0 || m.class == classDHCP || m.class == classDHCP6 || m.class == classND {
 		return drop.Unset
 	}
 	if !k.IsIPv6() && k.Dst.Lo>>28 != 0xe {

@@ -21,6 +21,8 @@ func (w *Worker) slowPath(i int) {
 		w.answerND(i)
 	case classDHCP:
 		w.answerDHCP(i)
+	case classDHCP6:
+		w.answerDHCP6(i)
 	case classICMPError:
 		w.relayICMPError(i)
 	default:

@@ -11,7 +11,7 @@ const (
 )
 
 // tidy does what is due from time to time, a little of it in each call: it ends
-// idle sessions and flows, and publishes the counters.
+// idle sessions and flows, lets the routers be heard, and publishes the counters.
 func (w *Worker) tidy() {
 	if w.now < w.nextTidy {
 		return
@@ -22,6 +22,7 @@ func (w *Worker) tidy() {
 	w.counters.local[countExpired] += uint64(w.sessions.Expire(w.now, share(w.sessions.High())))
 	w.cache.Expire(w.tick, w.engine.cfg.flowIdleTicks(), share(w.cache.High()))
 	w.sweep(elapsed)
+	w.advertise()
 	w.counters.publish()
 	w.eniCounts.publish()
 	if w.gaps.due--; w.gaps.due <= 0 {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/packet"
@@ -19,6 +20,7 @@ type view struct {
 	hops []lastHop            // by ENI
 	frag []shaper.SharedLimit // by ENI: fragments that it may send
 	says []speaker            // by ENI: the addresses of its router
+	six  []guest6             // by ENI
 }
 
 // lastHop is what rewrite needs of the receiving ENI: the twelve bytes of the
@@ -42,10 +44,10 @@ type receiveSide struct {
 	table    hash.IndirectionTable
 }
 
-func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int) (*view, error) {
+func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int, adverts time.Duration) (*view, error) {
 	n := len(snap.ENIs)
 	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n),
-		frag: make([]shaper.SharedLimit, n), says: make([]speaker, n)}
+		frag: make([]shaper.SharedLimit, n), says: make([]speaker, n), six: make([]guest6, n)}
 	tables := make(map[uint16]hash.IndirectionTable) // by queues: most ENIs have as many as others
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
@@ -66,6 +68,7 @@ func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int) (*view, er
 		subnet := snap.Subnet(r.Subnet)
 		v.says[i] = speakerOf(&subnet)
 		info := snap.ENI(uint16(i))
+		v.six[i] = guest6Of(r, &info, &subnet, adverts)
 		if info.Primary4.IsValid() {
 			v.dhcp[i] = packet.DHCPConfig{
 				Client: r.MAC, Addr: info.Primary4, PrefixLen: info.Prefix4.Bits(),

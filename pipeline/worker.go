@@ -61,6 +61,7 @@ type Worker struct {
 	sendOut  []*rings.SPSC[sendItem]
 	flush    pktio.Flush
 	made     made
+	advert   advertiser
 	told     []shaper.Share // by ENI: of the router's complaints
 	query    policy.Query   // of the slow path, kept off its stack
 

@@ -90,7 +90,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Tables:   Tables{Flows: 1 << 20, FlowIdle: time.Minute, Sessions: 1 << 20},
 		SlowPath: SlowPath{Budget: 16, Queue: 4096, Redecide: 4, RedecideWithin: time.Second},
-		Router:   Router{ICMPErrors: 100},
+		Router:   Router{ICMPErrors: 100, AdvertInterval: 10 * time.Minute},
 		Conntrack: Conntrack{
 			TCPMidstream: MidstreamPickup, TCPWindow: WindowStrict, TCPSynSent: 30 * time.Second, TCPSynReceived: time.Minute,
 			TCPClosing: 2 * time.Minute, TCPTimeWait: 30 * time.Second, TCPClosed: 5 * time.Second,

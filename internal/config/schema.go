@@ -159,6 +159,10 @@ type Router struct {
 	// long. What is above is dropped without a word, and counted like the rest. 0 sends none. AWS
 	// publishes no such rate.
 	ICMPErrors int `yaml:"icmp_errors" default:"100" min:"0" max:"1000000"`
+
+	// How often a router says unasked that it is there, to each ENI with IPv6. Three times as long a guest
+	// may use it without hearing of it again. Guests that ask are answered at once.
+	AdvertInterval time.Duration `yaml:"advert_interval" default:"600s" min:"4s" max:"1800s" step:"1s"`
 }
 
 // Conntrack is connection tracking beyond what AWS publishes. All timers are
