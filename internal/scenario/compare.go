@@ -248,7 +248,11 @@ func (r *run) compareDrops(st *step) {
 		if at == 0 {
 			at = st.Pos.Line
 		}
-		r.fail(at, r.outcomes(nil), "%d packets are dropped for %s, want %d", got, reason, want[reason])
+		var one *sending
+		if i := slices.IndexFunc(r.sent, func(s *sending) bool { return s.dropped == reason.String() }); i >= 0 && got > want[reason] {
+			one = r.sent[i]
+		}
+		r.fail(at, r.outcomes(one), "%d packets are dropped for %s, want %d", got, reason, want[reason])
 	}
 }
 
@@ -283,7 +287,7 @@ func (r *run) compareExplanation(e *explanation) {
 		}
 		details := append([]string{p.At + " sends " + text.Print(p.Frame(), p.At, r.net)}, explained(x)...)
 		for _, c := range []struct{ name, want, got string }{
-			{"verdict", e.Verdict, x.Verdict}, {"reason", e.Reason, x.Reason}, {"code", e.Code, x.Code}, {"ENI", e.To, x.Egress},
+			{"verdict", e.Verdict, x.Verdict}, {"reason", e.Reason, x.Reason}, {"code", e.Code, codeOf(x)}, {"ENI", e.To, x.Egress},
 		} {
 			if c.want != "" && c.want != c.got {
 				r.fail(l.line, details, "explain's %s is %q, want %q", c.name, c.got, c.want)
@@ -298,6 +302,17 @@ func (r *run) compareExplanation(e *explanation) {
 			}
 		}
 	}
+}
+
+// codeOf returns AWS's code for a drop: the one of the step that dropped, which
+// knows more than the reason does.
+func codeOf(x *control.Explanation) string {
+	for _, st := range x.Steps {
+		if st.Code != "" {
+			return st.Code
+		}
+	}
+	return x.Code
 }
 
 // ruleAt returns the rule by which a stage decided.

@@ -232,6 +232,11 @@ func (r *run) close(check bool) {
 func (r *run) do(st *step) {
 	r.step, r.sent, r.received = st, nil, nil
 	r.before = r.engine.Total()
+	for _, id := range st.Stalled {
+		if _, ok := r.net.Guest(id); !ok {
+			r.broken(st.Pos.Line, st.Pos.Column, "there is no ENI %q", id)
+		}
+	}
 	r.change(st)
 	if st.Advance > 0 {
 		r.advance(st.Advance)
@@ -310,6 +315,9 @@ func (r *run) take() bool {
 					id = name
 				}
 			}
+		}
+		if slices.Contains(r.step.Stalled, id) {
+			continue
 		}
 		for q := range int(max(1, r.snap.ENIs[i].Queues)) {
 			p.Drain(q, func(f []byte) {

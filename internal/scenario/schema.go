@@ -71,6 +71,10 @@ type step struct {
 	// before the next is sent.
 	Burst bool `yaml:"burst" default:"false"`
 
+	// ENIs whose guests take no packets in this step. Their port has room for 64, and their receive ring
+	// for `rx_ring`; they take what waits there in the next step.
+	Stalled []string `yaml:"stalled" as:"id"`
+
 	// Packets that guests receive in this step, all of them, in the order of each ENI: one or a list, in
 	// the packet language, of which only what is written is compared. `delivered` stands for each packet
 	// sent, at the ENI that it is for, with a TTL of one less if a router is in between; `anything`

@@ -129,6 +129,8 @@ func (p *parser) quoteData() {
 	n := p.quoted.quoteLen(len(whole))
 	if p.cut >= 0 {
 		n = p.cut
+	} else {
+		q.whole = whole
 	}
 	if n > len(whole) {
 		p.failAt(0, "the quoted packet has %d bytes only, less than cut asks for", len(whole))

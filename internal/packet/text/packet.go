@@ -121,7 +121,8 @@ type Packet struct {
 	Sender, Target       netip.Addr
 	Trailer              []byte // behind the packet, in the frame
 
-	dhcp []dhcpField // what the text says of a DHCP message
+	dhcp  []dhcpField // what the text says of a DHCP message
+	whole []byte      // what is quoted, all of it, where the text does not say how much
 }
 
 func (p *Packet) has(f Field) bool { return p.Given&f != 0 }
