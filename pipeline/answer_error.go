@@ -16,7 +16,7 @@ import (
 // reason all the same; the message lies in a buffer of its own and counts as
 // originated. It goes to the ENI that sent the packet and to nobody else, after
 // the source check, so that no one can be made to hear complaints about what
-// others sent (docs/semantics.md S4.7).
+// others sent (docs/semantics.md S4.8).
 
 // A speaker is the addresses by which the router of an ENI's subnet speaks to
 // it. A family without one stays silent.
