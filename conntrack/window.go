@@ -91,7 +91,7 @@ func (s *Session) Follow(dir int, seq, ack uint32, payload, window uint16) bool 
 	peerEnd, peerAcked := s.Sent(1 - dir)
 	room, peerRoom := s.room(dir), s.room(1-dir)
 	last := seq + uint32(payload)
-	if ahead(seq, peerAcked) > peerRoom || ahead(last, end) < ^peerRoom ||
+	if ahead(seq, peerAcked) > peerRoom+1 || ahead(last, end) < ^peerRoom ||
 		ahead(ack, peerEnd) > 0 || ahead(ack, peerEnd) < ^max(room, ackSlack) {
 		return false
 	}
@@ -275,8 +275,9 @@ func (s *Session) fits(dir int, g *Segment) bool {
 }
 
 // fitsSeq is the part of fits that looks at the sequence number. A keepalive or
-// a probe of a closed window repeats one octet: hence one more to the back. A
-// reset answers what its receiver has acknowledged, and may lie as far back.
+// a probe of a closed window repeats one octet, or sends one for which there is
+// no room: hence one more to the back and to the front. A reset answers what its
+// receiver has acknowledged, and may lie as far back.
 func (s *Session) fitsSeq(dir int, g *Segment) bool {
 	end, _ := s.Sent(dir)
 	_, peerAcked := s.Sent(1 - dir)
@@ -285,7 +286,7 @@ func (s *Session) fitsSeq(dir int, g *Segment) bool {
 	if g.Flags&RST != 0 {
 		back = max(room, ackSlack)
 	}
-	return ahead(g.Seq, peerAcked) <= room && ahead(g.Seq+g.length(), end) >= ^back
+	return ahead(g.Seq, peerAcked) <= room+1 && ahead(g.Seq+g.length(), end) >= ^back
 }
 
 // Take notes a segment in direction dir that Judge said to stand so. It does

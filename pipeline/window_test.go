@@ -43,7 +43,7 @@ func TestOutOfWindow(t *testing.T) {
 		flags    uint8
 		seq, ack uint32
 	}{
-		{"data ahead", a, 64240 + 1, 0},
+		{"data ahead", a, 64240 + 2, 0},
 		{"old data", a, ^uint32(64240 + 10), 0},
 		{"an acknowledgement of what was not sent", a, 0, 1},
 		{"an old acknowledgement", a, 0, ^uint32(66100)},

@@ -151,12 +151,17 @@ func (b *bed) eni(id string) uint16 {
 	return i
 }
 
-// tcp is a frame from an ENI to app by way of the router.
+// tcp is a frame from an ENI to app by way of the router: a SYN, or what follows
+// the answer to it.
 func (b *bed) tcp(from string, sport, dport uint16, flags uint8) []byte {
+	next := uint32(1)
+	if flags&packet.TCPSyn != 0 {
+		next = 0
+	}
 	r := &b.snap.ENIs[b.eni(from)]
 	return packet.Build(packet.Ether{Dst: r.RouterMAC, Src: r.MAC},
 		packet.IPv4{Src: b.snap.ENI(b.eni(from)).Primary4, Dst: netip.MustParseAddr("10.0.2.20")},
-		packet.TCP{SrcPort: sport, DstPort: dport, Flags: flags})
+		packet.TCP{SrcPort: sport, DstPort: dport, Flags: flags, Seq: next, Ack: next})
 }
 
 // answer is app's SYN-ACK to a client's port.
