@@ -271,6 +271,7 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	x.HasSession = usable && (x.Cached || goesOn(v.snap, m, &x.Session, x.Dir, e.Now()))
 	q := flowQuery(m, k, [6]byte(frame[0:6]))
 	a, d := x.admit(e, v, &q, x.HasSession)
+	x.by = d
 	if !x.Cached && a.Main == conntrack.NoSession {
 		x.HasSession = false
 	}

@@ -39,8 +39,8 @@ func TestUsageErrors(t *testing.T) {
 		{"flows --limit 0", "nitrod: --limit is not above zero"},
 		{"conntrack --limit -5", "nitrod: --limit is not above zero"},
 		{"flows --limit many", `nitrod: invalid argument "many" for "--limit" flag`},
-		{"explain", "nitrod: explain needs --src and --dst, or --frame"},
-		{"explain --src 10.0.0.1", "nitrod: explain needs --src and --dst, or --frame"},
+		{"explain", "nitrod: explain needs --src and --dst, or --frame, or --pcap"},
+		{"explain --src 10.0.0.1", "nitrod: explain needs --src and --dst, or --frame, or --pcap"},
 		{"explain --dport 70000", `nitrod: invalid argument "70000" for "--dport" flag`},
 	} {
 		code, out, errs := run(strings.Fields(c.args)...)

@@ -168,24 +168,54 @@ type ExplainRequest struct {
 	TCPFlags string `json:"tcp_flags,omitempty"` // letters of FSRPAU; S if empty
 	ICMPType *uint8 `json:"icmp_type,omitempty"` // echo request if absent
 	ICMPCode uint8  `json:"icmp_code,omitempty"`
+
+	Both bool `json:"both,omitempty"` // explain the answer's way too
 }
 
 // Explanation is the answer to POST /v1/explain.
 type Explanation struct {
-	Packet  string        `json:"packet"` // one line
+	Packet  string `json:"packet"` // one line
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason,omitempty"`
+	Code    string `json:"code,omitempty"` // AWS Reachability Analyzer's word for the reason
+	Help    string `json:"help,omitempty"`
+	ENI     string `json:"eni"`
+	Class   string `json:"class,omitempty"`
+	Shard   int    `json:"shard"`
+	Lcore   int    `json:"lcore"`
+	Cache   string `json:"flow_cache,omitempty"` // hit, miss or stale
+	Session string `json:"session,omitempty"`    // its state before and after
+	LeftNS  int64  `json:"session_left_ns,omitempty"`
+
+	// Tracked says for a packet that passes where its flow is tracked: at the
+	// ENI that sends it, and at the one that receives it.
+	Tracked *[2]bool `json:"tracked,omitempty"`
+
+	Egress   string        `json:"egress,omitempty"`
+	Queue    int           `json:"queue"`
+	QueueWhy string        `json:"queue_why,omitempty"`
+	Limits   []Limit       `json:"limits,omitempty"` // that such packets may meet
+	Steps    []policy.Step `json:"steps"`
+	Reply    *Reply        `json:"reply,omitempty"` // if it was asked for and there is one
+}
+
+// Limit is one that a packet may meet.
+type Limit struct {
+	Name  string `json:"name"` // of the drop reason or the counter that it leads to
+	Of    string `json:"of"`   // the instance or the ENI
+	Left  int64  `json:"left"` // of what Text says
+	Bites bool   `json:"bites"`
+	Text  string `json:"text"` // one sentence
+}
+
+// Reply is what policy would do with the answer to a packet that passes.
+type Reply struct {
+	ENI     string        `json:"eni"` // that sends it
 	Verdict string        `json:"verdict"`
 	Reason  string        `json:"reason,omitempty"`
-	Code    string        `json:"code,omitempty"` // AWS Reachability Analyzer's word for the reason
+	Code    string        `json:"code,omitempty"`
 	Help    string        `json:"help,omitempty"`
-	ENI     string        `json:"eni"`
-	Class   string        `json:"class,omitempty"`
-	Shard   int           `json:"shard"`
-	Lcore   int           `json:"lcore"`
-	Cache   string        `json:"flow_cache,omitempty"` // hit, miss or stale
-	Session string        `json:"session,omitempty"`    // its state before and after
-	LeftNS  int64         `json:"session_left_ns,omitempty"`
 	Egress  string        `json:"egress,omitempty"`
-	Queue   int           `json:"queue"`
 	Steps   []policy.Step `json:"steps"`
 }
 

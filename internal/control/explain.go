@@ -62,6 +62,7 @@ func Explain(e *pipeline.Engine, req *ExplainRequest) (*Explanation, error) {
 	if x.Verdict == pipeline.VerdictDrop && x.Reason == drop.FragmentWithoutFirst {
 		out.Help = "A later fragment shares the verdict of its datagram's first fragment; explain that one."
 	}
+	out.more(e, snap, &x, len(frame), req.Both)
 	return out, nil
 }
 

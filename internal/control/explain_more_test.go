@@ -1,0 +1,96 @@
+package control
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nitrod/nitrod/internal/packet"
+)
+
+// explained asks about a packet from web to app.
+func (b *bed) explained(req ExplainRequest) *Explanation {
+	b.t.Helper()
+	req.VPC, req.Src, req.Dst = "main", "10.0.1.10", "10.0.2.20"
+	x, err := Explain(b.engine, &req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return x
+}
+
+func TestExplainLimitsAndQueue(t *testing.T) {
+	b := newBed(t) // web's instance may have 50 tracked connections
+	x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80})
+	want := []Limit{
+		{Name: "mtu_exceeded", Of: "app", Left: 1460, Text: "The packet has 40 bytes of the MTU of 1500."},
+		{Name: "conntrack_allowance_exceeded", Of: "web", Left: 50, Text: "ENI web may begin 50 more tracked connections."},
+	}
+	if diff := cmp.Diff(want, x.Limits); diff != "" {
+		t.Errorf("limits (-want +got):\n%s", diff)
+	}
+	if x.Tracked == nil || *x.Tracked != [2]bool{true, true} {
+		t.Errorf("tracked at %v", x.Tracked)
+	}
+	if !regexp.MustCompile(`^Toeplitz of addresses and ports is 0x[0-9a-f]{8}, entry [0-9]+ of 128 in the indirection table$`).MatchString(x.QueueWhy) {
+		t.Errorf("the queue is chosen by %q", x.QueueWhy)
+	}
+	for port := range uint16(50) {
+		b.carry("web", b.tcp("web", 2000+port, 80, packet.TCPSyn))
+	}
+	x = b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80})
+	if x.Reason != "conntrack_allowance_exceeded" || len(x.Limits) != 2 || !x.Limits[1].Bites || x.Limits[1].Left != 0 {
+		t.Errorf("with the allowance used up: %s, %+v", x.Reason, x.Limits)
+	}
+	x = b.explained(ExplainRequest{SrcPort: 2000, DstPort: 80, TCPFlags: "S"})
+	if x.Verdict != "forward" || x.LeftNS <= 0 || x.Limits[1].Bites {
+		t.Errorf("of a connection that there is: %+v", x)
+	}
+}
+
+// What explain says of the answer is what it says, and what happens, when that
+// comes.
+func TestExplainBoth(t *testing.T) {
+	b := newBed(t)
+	x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80, Both: true})
+	r := x.Reply
+	if r == nil || r.ENI != "app" || r.Egress != "web" || r.Verdict != "forward" || len(r.Steps) == 0 {
+		t.Fatalf("the answer: %+v", r)
+	}
+	if last := r.Steps[len(r.Steps)-1]; last.Outcome != "skip" || last.Text != "A session admits the packet; the security groups of ENI web are not asked." {
+		t.Errorf("the answer's last step: %+v", last)
+	}
+	b.carry("web", b.tcp("web", 1000, 80, packet.TCPSyn))
+	back, err := Explain(b.engine, &ExplainRequest{Src: "10.0.2.20", Dst: "10.0.1.10", SrcPort: 80, DstPort: 1000, TCPFlags: "SA"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r.Steps, back.Steps[:len(r.Steps)]); diff != "" {
+		t.Errorf("the answer's steps (-foretold +when it comes):\n%s", diff)
+	}
+
+	if x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 8080, Both: true}); x.Reply != nil {
+		t.Errorf("what is dropped has an answer: %+v", x.Reply)
+	}
+	if x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80}); x.Reply != nil {
+		t.Error("an answer that nobody asked for")
+	}
+	ping := b.explained(ExplainRequest{Protocol: "icmp", SrcPort: 7, Both: true})
+	if ping.Reply == nil || ping.Reply.Verdict != "forward" {
+		t.Errorf("a ping's answer: %+v", ping.Reply)
+	}
+}
+
+// An answer may be refused where no session helps: by a network ACL.
+func TestExplainBothRefused(t *testing.T) {
+	cfg := newPlanBed(t).host.running
+	o := cfg.Objects
+	o.NetworkACLs[0].Outbound = nil
+	b := newBedOf(t, &o)
+	x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80, Both: true})
+	if r := x.Reply; x.Verdict != "forward" || r == nil || r.Verdict != "drop" || r.Reason != "nacl_out" || r.Code != "SUBNET_ACL_RESTRICTION" ||
+		r.Help != "Of network ACL back, the final rule denies tcp/1000 out of subnet back for 10.0.1.10." {
+		t.Errorf("%+v", x.Reply)
+	}
+}
