@@ -57,6 +57,7 @@ type ENICounts struct {
 	TxPackets, TxBytes uint64
 	Drops              uint64 // of what it sent, or was to receive
 	PPSExceeded        uint64 // ENA's pps_allowance_exceeded: fragments beyond its rate
+	ConntrackExceeded  uint64 // ENA's conntrack_allowance_exceeded, at the end that had no room
 }
 
 // eniCounters are an lcore's counts by ENI.
@@ -89,6 +90,7 @@ func (c *eniCounters) publish() {
 		relaxed.Store64(&to.TxBytes, from.TxBytes)
 		relaxed.Store64(&to.Drops, from.Drops)
 		relaxed.Store64(&to.PPSExceeded, from.PPSExceeded)
+		relaxed.Store64(&to.ConntrackExceeded, from.ConntrackExceeded)
 	}
 	c.dirty = c.dirty[:0]
 }
@@ -102,6 +104,7 @@ func (c *eniCounters) addTo(sum *ENICounts, eni int) {
 	sum.TxBytes += atomic.LoadUint64(&p.TxBytes)
 	sum.Drops += atomic.LoadUint64(&p.Drops)
 	sum.PPSExceeded += atomic.LoadUint64(&p.PPSExceeded)
+	sum.ConntrackExceeded += atomic.LoadUint64(&p.ConntrackExceeded)
 }
 
 // countRx counts a run of packets that an ENI sent.

@@ -22,14 +22,15 @@ type Stats struct {
 	Consumed   uint64 // packets that were for nitrod itself, or went on as fragments
 	Drops      [drop.Count]uint64
 
-	FlowHits  uint64 // packets decided by the flow cache
-	SlowPath  uint64 // packets decided by the slow path
-	Waited    uint64 // packets that had to wait for the slow path
-	Redecided uint64 // flows judged anew after a change of policy, by a packet or by the sweep
-	Sessions  uint64 // sessions begun
-	Expired   uint64 // sessions ended by idle time
-	Evicted   uint64 // flow-cache entries that made room for others
-	HandOver  uint64 // packets handed from one lcore to another
+	FlowHits  uint64                     // packets decided by the flow cache
+	SlowPath  uint64                     // packets decided by the slow path
+	Waited    uint64                     // packets that had to wait for the slow path
+	Redecided uint64                     // flows judged anew after a change of policy, by a packet or by the sweep
+	Sessions  uint64                     // sessions begun
+	Expired   uint64                     // sessions ended by idle time
+	Early     [conntrack.NumKinds]uint64 // sessions ended early, by kind
+	Evicted   uint64                     // flow-cache entries that made room for others
+	HandOver  uint64                     // packets handed from one lcore to another
 
 	Fragmented uint64 // packets that were too long for their receiver and went in pieces
 	ICMPErrors uint64 // messages to senders about packets that could not go on
@@ -67,6 +68,9 @@ func (e *Engine) Lcore(i int) Stats {
 	for r := range s.Drops {
 		s.Drops[r] = c.load(countDrops + r)
 	}
+	for k := range s.Early {
+		s.Early[k] = w.sessions.EndedEarly(conntrack.Kind(k))
+	}
 	return s
 }
 
@@ -89,6 +93,9 @@ func (e *Engine) Total() Stats {
 		sum.Redecided += s.Redecided
 		sum.Sessions += s.Sessions
 		sum.Expired += s.Expired
+		for k, n := range s.Early {
+			sum.Early[k] += n
+		}
 		sum.Evicted += s.Evicted
 		sum.HandOver += s.HandOver
 		sum.Fragmented += s.Fragmented

@@ -114,6 +114,7 @@ func TestGenerations(t *testing.T) {
 			o.ENIs = append(o.ENIs, e)
 		}, nil},
 		{"allowance of the instance", func(o *Objects) { o.Instances[0].ConntrackAllowance = 7 }, nil},
+		{"guarantee and budget", func(o *Objects) { o.ENIs[1].ConntrackGuaranteed, o.ENIs[1].ConntrackHalfOpen = 9, 8 }, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			o := fixture()

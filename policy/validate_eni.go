@@ -30,9 +30,9 @@ func (c *checker) checkGuarantees() {
 		sums[e.Instance] += e.ConntrackGuaranteed
 		switch limit := in.ConntrackAllowance; {
 		case limit == 0:
-			c.errorf(e.Pos, "ENI %q: %d connections are guaranteed, but instance %q has no conntrack allowance to take them from", e.ID, e.ConntrackGuaranteed, in.ID)
+			c.errorf(e.Pos, "ENI %q: a guarantee of %d needs a conntrack allowance to be part of, and instance %q has none", e.ID, e.ConntrackGuaranteed, in.ID)
 		case before <= limit && sums[e.Instance] > limit:
-			c.errorf(e.Pos, "ENI %q: with its %d connections the ENIs of instance %q are guaranteed %d; its conntrack allowance is %d", e.ID, e.ConntrackGuaranteed, in.ID, sums[e.Instance], limit)
+			c.errorf(e.Pos, "ENI %q: with its guarantee of %d the ENIs of instance %q are guaranteed %d; the instance's conntrack allowance is %d", e.ID, e.ConntrackGuaranteed, in.ID, sums[e.Instance], limit)
 		}
 	}
 }

@@ -24,6 +24,13 @@ func TestCompileRefuses(t *testing.T) {
 		{"id with a space", func(o *Objects) { o.Instances = append(o.Instances, Instance{ID: "a b", Pos: line(99)}) }, `vpc.yaml:99: the instance's id "a b" contains ' '; use letters, digits and . _ - : /`},
 		{"duplicate id", func(o *Objects) { o.Instances = append(o.Instances, Instance{ID: "i-web", Pos: line(99)}) }, `vpc.yaml:99: instance "i-web" is already defined at vpc.yaml:90`},
 		{"negative allowance", func(o *Objects) { o.Instances[0].ConntrackAllowance = -1 }, `vpc.yaml:90: instance "i-web": the conntrack allowance -1 is negative; 0 means no limit`},
+		{"guarantee of no allowance", func(o *Objects) { o.ENIs[0].ConntrackGuaranteed = 1 }, `ENI "web": a guarantee of 1 needs a conntrack allowance to be part of, and instance "i-web" has none`},
+		{"guarantees beyond the allowance", func(o *Objects) {
+			o.ENIs[2].Instance = o.ENIs[1].Instance
+			o.ENIs[1].ConntrackGuaranteed, o.ENIs[2].ConntrackGuaranteed = 600, 401
+		}, `vpc.yaml:103: ENI "app2": with its guarantee of 401 the ENIs of instance "i-app" are guaranteed 1001; the instance's conntrack allowance is 1000`},
+		{"negative guarantee", func(o *Objects) { o.ENIs[1].ConntrackGuaranteed = -1 }, `ENI "app": the number of guaranteed connections -1 is not between 0 and 1048575`},
+		{"negative budget", func(o *Objects) { o.ENIs[1].ConntrackHalfOpen = -1 }, `ENI "app": the number of half-open connections -1 is not between 0 and 67108864`},
 
 		{"VPC without CIDR", func(o *Objects) { o.VPCs = append(o.VPCs, VPC{ID: "v", Pos: line(9)}) }, `vpc.yaml:9: VPC "v" has no CIDR`},
 		{"VPC CIDRs overlap", func(o *Objects) { o.VPCs[0].CIDRs = append(o.VPCs[0].CIDRs, pfx("10.0.128.0/17")) }, `vpc.yaml:1: VPC "vpc-1": CIDRs 10.0.0.0/16 and 10.0.128.0/17 overlap`},

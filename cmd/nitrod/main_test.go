@@ -181,12 +181,13 @@ func someStats() control.Stats {
 		TimeNS: 1_700_000_000_000_000_000, UptimeNS: 3_723_400_000_000,
 		Rx: 1000, Originated: 10, Tx: 900, Consumed: 8, Held: 2, Dropped: 100,
 		Drops:    map[string]uint64{"security_group_in": 90, "arp_not_answered": 10},
-		FlowHits: 880, SlowPath: 20, Waited: 3, Flows: 12, Evicted: 1, Sessions: 6, Begun: 7, Expired: 1, Fragmented: 2, ICMPErrors: 4, TableMem: "hugepages",
+		FlowHits: 880, SlowPath: 20, Waited: 3, Flows: 12, Evicted: 1, Sessions: 6, Begun: 7, Expired: 1, Early: map[string]uint64{"half_open": 3, "closing": 2, "one_way": 1}, Fragmented: 2, ICMPErrors: 4, TableMem: "hugepages",
 		ENIs: map[string]control.ENI{
-			"web": {Port: "tap web0 in web", Link: "up", RxPackets: 400, RxBytes: 40000, TxPackets: 600, TxBytes: 60000, Drops: 90, PPSExceeded: 7},
+			"web": {Port: "tap web0 in web", Link: "up", RxPackets: 400, RxBytes: 40000, TxPackets: 600, TxBytes: 60000, Drops: 90, PPSExceeded: 7,
+				ConntrackUsed: 4, ConntrackAvailable: &left, HalfOpen: 1, ConntrackExceeded: 5},
 			"app": {Port: "net_null0", Link: "down", RxPackets: 500, RxBytes: 50000, TxPackets: 400, TxBytes: 40000, Drops: 10},
 		},
-		Instances: map[string]control.Instance{"web": {Used: 4, Available: &left}, "app": {Used: 4}},
+		Instances: map[string]control.Instance{"web": {Used: 4, Available: &left, Exceeded: 5}, "app": {Used: 4}},
 		Lcores: []control.Lcore{
 			{CPU: 2, Rounds: 5000, Rx: 600, Tx: 500, FlowHits: 480, SlowPath: 15, HandOver: 40, Gaps: control.Gaps{Count: 4999, P50: 96, P99: 900, P9999: 130_000, Max: 2_000_000}},
 			{CPU: 3, Rounds: 4000, Rx: 400, Tx: 400, FlowHits: 400, SlowPath: 5},

@@ -65,6 +65,9 @@ func printStats(w io.Writer, s *control.Stats) {
 	fmt.Fprintf(w, "decided\tby the flow cache %d, by the slow path %d, of which %d had waited\n", s.FlowHits, s.SlowPath, s.Waited)
 	fmt.Fprintf(w, "flows\t%d now, %d made room for others\n", s.Flows, s.Evicted)
 	fmt.Fprintf(w, "sessions\t%d now, %d begun, %d ended by idle time\n", s.Sessions, s.Begun, s.Expired)
+	if early := s.Early; early["half_open"]+early["closing"]+early["one_way"] != 0 {
+		fmt.Fprintf(w, "ended early\t%d half open, %d closing, %d one-way\n", early["half_open"], early["closing"], early["one_way"])
+	}
 	fmt.Fprintf(w, "router\t%d packets sent on in pieces, %d ICMP errors to their senders\n", s.Fragmented, s.ICMPErrors)
 	fmt.Fprintf(w, "buffers\t%d of %d free; tables in %s memory\n", s.Mbufs.Available, s.Mbufs.Total, s.TableMem)
 	if lost := driverLosses(&s.Driver); lost != "" {
@@ -82,15 +85,16 @@ func printStats(w io.Writer, s *control.Stats) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", id, e.Port, e.Link, e.RxPackets, e.RxBytes, e.TxPackets, e.TxBytes, e.Drops)
 	}
 	printExceeded(w, s.ENIs)
+	fmt.Fprintf(w, "\nENI\tTRACKED\tAVAILABLE\tHALF OPEN\n")
+	for _, id := range slices.Sorted(maps.Keys(s.ENIs)) {
+		e := s.ENIs[id]
+		fmt.Fprintf(w, "%s\t%d\t%s\t%d\n", id, e.ConntrackUsed, available(e.ConntrackAvailable), e.HalfOpen)
+	}
 	if len(s.Instances) > 0 {
-		fmt.Fprintf(w, "\nINSTANCE\tTRACKED\tAVAILABLE\n")
+		fmt.Fprintf(w, "\nINSTANCE\tTRACKED\tAVAILABLE\tEXCEEDED\n")
 		for _, id := range slices.Sorted(maps.Keys(s.Instances)) {
 			i := s.Instances[id]
-			left := "no limit"
-			if i.Available != nil {
-				left = strconv.FormatInt(*i.Available, 10)
-			}
-			fmt.Fprintf(w, "%s\t%d\t%s\n", id, i.Used, left)
+			fmt.Fprintf(w, "%s\t%d\t%s\t%d\n", id, i.Used, available(i.Available), i.Exceeded)
 		}
 	}
 	fmt.Fprintf(w, "\nLCORE\tCPU\tRX\tTX\tHITS\tSLOW PATH\tHANDED OVER\tGAP P50\tP99\tP99.99\tMAX\n")
@@ -98,6 +102,14 @@ func printStats(w io.Writer, s *control.Stats) {
 		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", i, l.CPU, l.Rx, l.Tx, l.FlowHits, l.SlowPath, l.HandOver,
 			time.Duration(l.Gaps.P50), time.Duration(l.Gaps.P99), time.Duration(l.Gaps.P9999), time.Duration(l.Gaps.Max))
 	}
+}
+
+// available writes what is left of an allowance; nil is without a limit.
+func available(left *int64) string {
+	if left == nil {
+		return "no limit"
+	}
+	return strconv.FormatInt(*left, 10)
 }
 
 // printExceeded lists the allowances that ENIs have exceeded.
@@ -110,6 +122,7 @@ func printExceeded(w io.Writer, enis map[string]control.ENI) {
 			n    uint64
 		}{
 			{"pps_allowance_exceeded", e.PPSExceeded},
+			{"conntrack_allowance_exceeded", e.ConntrackExceeded},
 		} {
 			if c.n != 0 {
 				fmt.Fprintf(w, "%s%s\t%s\t%d\n", heading, id, c.name, c.n)

@@ -92,13 +92,37 @@ func TestDefaults(t *testing.T) {
 		SlowPath: SlowPath{Budget: 16, Queue: 4096, Redecide: 4, RedecideWithin: time.Second},
 		Router:   Router{ICMPErrors: 100, AdvertInterval: 10 * time.Minute},
 		Conntrack: Conntrack{
-			TCPMidstream: MidstreamPickup, TCPWindow: WindowStrict, TCPSynSent: 30 * time.Second, TCPSynReceived: time.Minute,
+			TCPMidstream: MidstreamPickup, TCPWindow: WindowStrict, EarlyEviction: SwitchOn, TCPSynSent: 30 * time.Second, TCPSynReceived: time.Minute,
 			TCPClosing: 2 * time.Minute, TCPTimeWait: 30 * time.Second, TCPClosed: 5 * time.Second,
 			ICMP: 30 * time.Second, Other: 10 * time.Minute,
 		},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Config{})); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+}
+
+// What an ENI does not say its instance decides, and what it says holds.
+func TestIdleTimeOfEstablishedTCP(t *testing.T) {
+	cfg := mustParse(t, `
+instances:
+  - {id: old}
+  - {id: five, nitro: v5}
+  - {id: six, nitro: v6}
+enis:
+  - {id: old, instance: old, subnet: s, mac: "02:00:00:00:00:01", addresses: [10.0.1.1], security_groups: [g], port: {device: net_null0}}
+  - {id: five, instance: five, subnet: s, mac: "02:00:00:00:00:02", addresses: [10.0.1.2], security_groups: [g], port: {device: net_null1}}
+  - {id: six, instance: six, subnet: s, mac: "02:00:00:00:00:03", addresses: [10.0.1.3], security_groups: [g], port: {device: net_null2}}
+  - {id: own, instance: six, subnet: s, mac: "02:00:00:00:00:04", addresses: [10.0.1.4], security_groups: [g], port: {device: net_null3},
+     tcp_established_timeout: 432000s, conntrack_guaranteed: 100, conntrack_half_open: 20}
+`)
+	for i, want := range []int{432000, 432000, 350, 432000} {
+		if e := cfg.Objects.ENIs[i]; e.TCPEstablished != want {
+			t.Errorf("ENI %s: %d s, want %d", e.ID, e.TCPEstablished, want)
+		}
+	}
+	if e := cfg.Objects.ENIs[3]; e.ConntrackGuaranteed != 100 || e.ConntrackHalfOpen != 20 {
+		t.Errorf("ENI own has %d guaranteed and %d half open", e.ConntrackGuaranteed, e.ConntrackHalfOpen)
 	}
 }
 

@@ -10,6 +10,10 @@ import (
 // objects turns the file's VPC objects into policy's, with what a rule's keys
 // must not say together checked.
 func (d *decoder) objects(doc *document) policy.Objects {
+	nitro := make(map[string]Nitro, len(doc.Instances))
+	for i := range doc.Instances {
+		nitro[doc.Instances[i].ID] = doc.Instances[i].Nitro
+	}
 	return policy.Objects{
 		VPCs: convert(doc.VPCs, func(v *vpcDoc) policy.VPC {
 			return policy.VPC{ID: v.ID, CIDRs: v.CIDRs, Pos: v.Pos}
@@ -30,7 +34,7 @@ func (d *decoder) objects(doc *document) policy.Objects {
 		Instances: convert(doc.Instances, func(i *instanceDoc) policy.Instance {
 			return policy.Instance{ID: i.ID, ConntrackAllowance: i.ConntrackAllowance, Pos: i.Pos}
 		}),
-		ENIs: convert(doc.ENIs, eni),
+		ENIs: convert(doc.ENIs, func(e *eniDoc) policy.ENI { return eni(e, nitro[e.Instance].established()) }),
 	}
 }
 
@@ -158,22 +162,38 @@ func (d *decoder) match(m matchDoc) policy.Match {
 	return out
 }
 
-func eni(e *eniDoc) policy.ENI {
+// established returns the idle time of established TCP connections at ENIs that
+// give none (docs/semantics.md S1.5).
+func (n Nitro) established() time.Duration {
+	if n == NitroV6 {
+		return 350 * time.Second
+	}
+	return policy.MaxTCPEstablished * time.Second
+}
+
+// eni turns an ENI into policy's. established is its idle time of established
+// TCP connections where it gives none.
+func eni(e *eniDoc, established time.Duration) policy.ENI {
+	if e.TCPEstablishedTimeout != 0 {
+		established = e.TCPEstablishedTimeout
+	}
 	return policy.ENI{
-		ID:              e.ID,
-		Instance:        e.Instance,
-		Subnet:          e.Subnet,
-		MAC:             e.MAC,
-		Addresses:       e.Addresses,
-		Prefixes:        e.Prefixes,
-		SecurityGroups:  e.SecurityGroups,
-		SourceDestCheck: e.SourceDestCheck,
-		MTU:             e.MTU,
-		Queues:          e.Queues,
-		TCPEstablished:  int(e.TCPEstablishedTimeout / time.Second),
-		UDP:             int(e.UDPTimeout / time.Second),
-		UDPStream:       int(e.UDPStreamTimeout / time.Second),
-		FragmentRate:    e.FragmentRate,
-		Pos:             e.Pos,
+		ID:                  e.ID,
+		Instance:            e.Instance,
+		Subnet:              e.Subnet,
+		MAC:                 e.MAC,
+		Addresses:           e.Addresses,
+		Prefixes:            e.Prefixes,
+		SecurityGroups:      e.SecurityGroups,
+		SourceDestCheck:     e.SourceDestCheck,
+		MTU:                 e.MTU,
+		Queues:              e.Queues,
+		TCPEstablished:      int(established / time.Second),
+		UDP:                 int(e.UDPTimeout / time.Second),
+		UDPStream:           int(e.UDPStreamTimeout / time.Second),
+		ConntrackGuaranteed: e.ConntrackGuaranteed,
+		ConntrackHalfOpen:   e.ConntrackHalfOpen,
+		FragmentRate:        e.FragmentRate,
+		Pos:                 e.Pos,
 	}
 }

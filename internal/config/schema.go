@@ -178,6 +178,11 @@ type Conntrack struct {
 	// that change these numbers. A reset that its receiver would not take changes nothing in either.
 	TCPWindow Window `yaml:"tcp_window" default:"strict" enum:"strict,liberal"`
 
+	// Whether a new flow may end another one where its instance's allowance is used up or the table of
+	// sessions is full: a half-open, closing or one-way one, at the cost of the ENI that has the most of
+	// them. `off` refuses new flows then, as AWS does.
+	EarlyEviction Switch `yaml:"early_eviction" default:"on" enum:"on,off"`
+
 	// TCP, after a SYN without answer.
 	TCPSynSent time.Duration `yaml:"tcp_syn_sent" default:"30s" min:"1s" max:"1h"`
 
@@ -200,6 +205,15 @@ type Conntrack struct {
 	// All other protocols, tracked by their pair of addresses. The default is AWS's.
 	Other time.Duration `yaml:"other" default:"600s" min:"1s" max:"24h"`
 }
+
+// Switch is on or off.
+type Switch string
+
+// The values of Switch.
+const (
+	SwitchOn  Switch = "on"
+	SwitchOff Switch = "off"
+)
 
 // Midstream is what becomes of a TCP packet that is no SYN and belongs to no
 // session.

@@ -189,8 +189,22 @@ type instanceDoc struct {
 	// not publish its values.
 	ConntrackAllowance int `yaml:"conntrack_allowance" default:"0" min:"0" max:"67108864"`
 
+	// The generation of the Nitro card that it stands in for. It decides the idle time of established
+	// TCP connections where an ENI gives none: `v5`, which stands for the ones before it too, 432000 s;
+	// `v6` 350 s.
+	Nitro Nitro `yaml:"nitro" default:"v5" enum:"v5,v6"`
+
 	Pos policy.Pos
 }
+
+// Nitro is a generation of the card.
+type Nitro string
+
+// The values of Nitro.
+const (
+	NitroV5 Nitro = "v5"
+	NitroV6 Nitro = "v6"
+)
 
 type eniDoc struct {
 	// Its name.
@@ -226,8 +240,18 @@ type eniDoc struct {
 	// Receive queues of the guest, among which its flows are spread.
 	Queues int `yaml:"queues" default:"1" min:"1" max:"128"`
 
-	// Idle time of established TCP connections, in whole seconds (AWS: TcpEstablishedTimeout).
-	TCPEstablishedTimeout time.Duration `yaml:"tcp_established_timeout" default:"432000s" min:"60s" max:"432000s" step:"1s"`
+	// Flows of its instance's `conntrack_allowance` that are kept for this ENI: the others of the
+	// instance cannot use them. Together they must not exceed the allowance.
+	ConntrackGuaranteed int `yaml:"conntrack_guaranteed" default:"0" min:"0" max:"1048575"`
+
+	// TCP connections that the ENI may have begun and not confirmed; 0 is no limit. A new one beyond it
+	// ends the oldest of them, or is dropped as `conntrack_half_open_exceeded` where another lcore has
+	// them all.
+	ConntrackHalfOpen int `yaml:"conntrack_half_open" default:"0" min:"0" max:"67108864"`
+
+	// Idle time of established TCP connections, in whole seconds (AWS: TcpEstablishedTimeout). Default:
+	// by the instance's `nitro`.
+	TCPEstablishedTimeout time.Duration `yaml:"tcp_established_timeout" min:"60s" max:"432000s" step:"1s"`
 
 	// Idle time of UDP flows with no more than one request and one response, in whole seconds (AWS:
 	// UdpTimeout).

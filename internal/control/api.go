@@ -33,8 +33,9 @@ type Stats struct {
 	Sessions   uint64            `json:"sessions"`
 	Begun      uint64            `json:"sessions_begun"`
 	Expired    uint64            `json:"sessions_expired"`
-	Fragmented uint64            `json:"fragmented"`  // packets that went on in pieces
-	ICMPErrors uint64            `json:"icmp_errors"` // to senders, about packets that could not go on
+	Early      map[string]uint64 `json:"sessions_ended_early"` // by kind, to make room for others
+	Fragmented uint64            `json:"fragmented"`           // packets that went on in pieces
+	ICMPErrors uint64            `json:"icmp_errors"`          // to senders, about packets that could not go on
 	TableMem   string            `json:"table_memory"`
 
 	ENIs      map[string]ENI      `json:"enis"`
@@ -55,12 +56,18 @@ type ENI struct {
 	Link      string `json:"link"` // up, down, or why it is not known
 
 	// ENA's counters of what exceeded an allowance (docs/semantics.md S5.1).
-	PPSExceeded uint64 `json:"pps_allowance_exceeded"`
+	PPSExceeded        uint64 `json:"pps_allowance_exceeded"`
+	ConntrackExceeded  uint64 `json:"conntrack_allowance_exceeded"`
+	ConntrackAvailable *int64 `json:"conntrack_allowance_available,omitempty"` // absent without a limit
+
+	ConntrackUsed int64  `json:"conntrack_used"`
+	HalfOpen      uint64 `json:"conntrack_half_open"` // connections that it began
 }
 
 // Instance is an instance's tracked connections.
 type Instance struct {
 	Used      int64  `json:"conntrack_used"`
+	Exceeded  uint64 `json:"conntrack_allowance_exceeded"`
 	Available *int64 `json:"conntrack_allowance_available,omitempty"` // absent without a limit
 }
 

@@ -168,6 +168,7 @@ func (s *Server) stats() Stats {
 		FlowHits: t.FlowHits, SlowPath: t.SlowPath, Waited: t.Waited, Redecided: t.Redecided,
 		Flows: t.FlowsLive, Evicted: t.Evicted, Sessions: t.SessionsLive, Begun: t.Sessions, Expired: t.Expired,
 		Fragmented: t.Fragmented, ICMPErrors: t.ICMPErrors,
+		Early:    map[string]uint64{},
 		TableMem: e.Memory().String(),
 		ENIs:     map[string]ENI{}, Instances: map[string]Instance{}, Mbufs: s.host.Mbufs(), Driver: s.host.Driver(),
 	}
@@ -176,14 +177,23 @@ func (s *Server) stats() Stats {
 			out.Drops[drop.Reason(r).String()] = n
 		}
 	}
+	for k := conntrack.HalfOpen; k < conntrack.NumKinds; k++ {
+		out.Early[k.String()] = t.Early[k]
+	}
 	snap := e.Policy()
+	exceeded := map[uint16]uint64{} // by instance
 	for i := range snap.ENIs {
 		if snap.ENIs[i].Dead() {
 			continue
 		}
 		c := e.ENI(uint16(i))
 		eni := ENI{RxPackets: c.RxPackets, RxBytes: c.RxBytes, TxPackets: c.TxPackets, TxBytes: c.TxBytes, Drops: c.Drops,
-			PPSExceeded: c.PPSExceeded}
+			PPSExceeded: c.PPSExceeded, ConntrackExceeded: c.ConntrackExceeded,
+			ConntrackUsed: e.Allowances().UsedByENI(uint16(i)), HalfOpen: e.Allowances().HalfOpen(uint16(i))}
+		if left, limited := e.Allowances().AvailableToENI(uint16(i)); limited {
+			eni.ConntrackAvailable = &left
+		}
+		exceeded[snap.ENIs[i].Instance] += c.ConntrackExceeded
 		eni.Port, eni.Link = s.host.Port(uint16(i))
 		out.ENIs[snap.ENI(uint16(i)).ID] = eni
 	}
@@ -192,7 +202,7 @@ func (s *Server) stats() Stats {
 		if info.ID == "" {
 			continue
 		}
-		inst := Instance{Used: e.Allowances().Used(uint16(i))}
+		inst := Instance{Used: e.Allowances().Used(uint16(i)), Exceeded: exceeded[uint16(i)]}
 		if left, limited := e.Allowances().Available(uint16(i)); limited {
 			inst.Available = &left
 		}

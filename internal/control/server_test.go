@@ -29,11 +29,11 @@ func TestStats(t *testing.T) {
 	available := int64(49)
 	want := Stats{
 		Rx: 3, Tx: 2, Dropped: 1, Drops: map[string]uint64{"security_group_in": 1}, FlowHits: 1, SlowPath: 2,
-		Flows: 2, Sessions: 1, Begun: 1,
+		Flows: 2, Sessions: 1, Begun: 1, Early: map[string]uint64{"half_open": 0, "closing": 0, "one_way": 0},
 		ENIs: map[string]ENI{
-			"web":  {Port: "tap a", Link: "up", TxPackets: 3, TxBytes: 3 * length},
+			"web":  {Port: "tap a", Link: "up", TxPackets: 3, TxBytes: 3 * length, ConntrackUsed: 1, ConntrackAvailable: &available, HalfOpen: 1},
 			"web2": {Port: "tap b", Link: "up"},
-			"app":  {Port: "tap c", Link: "up", RxPackets: 2, RxBytes: 2 * length, Drops: 1},
+			"app":  {Port: "tap c", Link: "up", RxPackets: 2, RxBytes: 2 * length, Drops: 1, ConntrackUsed: 1},
 			"twin": {Port: "tap d", Link: "up"},
 		},
 		Instances: map[string]Instance{"web": {Used: 1, Available: &available}, "web2": {}, "app": {Used: 1}, "twin": {}},

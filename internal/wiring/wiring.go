@@ -29,6 +29,7 @@ func EngineConfig(cfg *config.Config) pipeline.Config {
 		Flows: cfg.Tables.Flows, FlowIdle: cfg.Tables.FlowIdle, Sessions: cfg.Tables.Sessions,
 		PickupMidstream: cfg.Conntrack.TCPMidstream == config.MidstreamPickup,
 		LiberalWindows:  cfg.Conntrack.TCPWindow == config.WindowLiberal,
+		EvictEarly:      cfg.Conntrack.EarlyEviction == config.SwitchOn,
 		Timeouts:        conntrack.DefaultTimeouts,
 		EmptyRounds:     emptyRounds, RingSize: ringSize,
 	}
