@@ -177,6 +177,15 @@ func (c *candidates) push(id uint32, eni uint16, end int, k Kind) {
 	relaxed.Store32(&l.n, l.n+1)
 }
 
+// extend puts session id, which has come to be tracked at the responder's end,
+// into the list there too.
+func (c *candidates) extend(id uint32, s *Session) {
+	if k := c.links[id].kind(); k != Kept && s.Tracked(1) && !c.links[id].both() {
+		c.links[id].setKind(k, true)
+		c.push(id, s.Responder(), 1, k)
+	}
+}
+
 // strike takes session id out of its lists, if it is in any.
 func (c *candidates) strike(id uint32, s *Session) {
 	k := c.links[id].kind()

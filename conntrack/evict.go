@@ -31,6 +31,14 @@ const (
 // an allowance is used up. It is called before the first Create.
 func (t *Table) EvictEarly(on bool) { t.early = on }
 
+// Keep says which sessions must not end early until it is called again:
+// those that speak for the packet for which room is made. NoSession is none.
+func (t *Table) Keep(a, b, c uint32) { t.kept = [3]uint32{a, b, c} }
+
+func (t *Table) keeps(id uint32) bool {
+	return id == t.kept[0] || id == t.kept[1] || id == t.kept[2]
+}
+
 // EndedEarly returns how many sessions of a kind were ended early. For all
 // goroutines.
 func (t *Table) EndedEarly(k Kind) uint64 { return atomic.LoadUint64(&t.ended[k]) }
@@ -63,11 +71,11 @@ func (t *Table) halfOpenRoom(n *New) bool {
 		if t.allowances.HalfOpen(eni) < uint64(n.HalfOpen) {
 			return true
 		}
-		l := &t.candidates.enis[eni].lists[0][HalfOpen-1]
-		if l.n == 0 {
+		id := t.pick(&t.candidates.enis[eni].lists[0][HalfOpen-1], 0, nil)
+		if id == NoSession {
 			return false
 		}
-		t.end(l.oldest)
+		t.end(id)
 	}
 	return t.allowances.HalfOpen(eni) < uint64(n.HalfOpen)
 }
@@ -174,7 +182,7 @@ func (t *Table) pick(l *list, end int, instance *uint16) uint32 {
 	id := l.oldest
 	for range min(l.n, lookAhead) {
 		s := &t.sessions[id]
-		if instance == nil || s.countsAt(end, *instance) {
+		if !t.keeps(id) && (instance == nil || s.countsAt(end, *instance)) {
 			if end == 0 {
 				return id // all have the same originator
 			}

@@ -37,7 +37,8 @@ type Table struct {
 	index      *sigindex.Table
 	allowances *Allowances
 	candidates candidates
-	early      bool // EvictEarly
+	early      bool      // EvictEarly
+	kept       [3]uint32 // Keep
 	high       atomic.Uint32
 	live       atomic.Uint32
 	ended      [NumKinds]uint64 // early, by kind
@@ -65,6 +66,7 @@ func NewTable(capacity int, allowances *Allowances) (*Table, error) {
 		return nil, err
 	}
 	t.sessions = t.sessionBlock.Items
+	t.Keep(NoSession, NoSession, NoSession)
 	allowances.join(t)
 	return t, nil
 }
@@ -219,7 +221,7 @@ func (t *Table) Answered(id uint32) {
 
 // Track begins to track a session at an end, 0 the originator's or 1 the
 // responder's, where it was not; group is the security group that admits it
-// there.
+// there. The session must be one that Keep names.
 func (t *Table) Track(id uint32, end int, group uint16) Result {
 	s := &t.sessions[id]
 	if s.Tracked(end) {
@@ -227,17 +229,12 @@ func (t *Table) Track(id uint32, end int, group uint16) Result {
 	}
 	originator, responder := s.Instances()
 	h := tracked{half{s.End(end), [2]uint16{originator, responder}[end]}, end}
-	kind := t.candidates.links[id].kind()
-	t.candidates.strike(id, s) // it must not end for its own sake
-	took := t.take(h)
-	if took {
-		s.SetGroup(end, group)
-		s.track(end)
-	}
-	t.candidates.enlist(id, s, kind)
-	if !took {
+	if !t.take(h) {
 		return AllowanceExceeded + Result(end)
 	}
+	s.SetGroup(end, group)
+	s.track(end)
+	t.candidates.extend(id, s)
 	return Created
 }
 

@@ -185,7 +185,7 @@ func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision, track
 	}
 	id, result := w.sessions.Create(&n)
 	if result != conntrack.Created {
-		return conntrack.NoSession, noSession[result]
+		return conntrack.NoSession, w.noRoom(result, m.ENI, d.Egress)
 	}
 	w.counters.local[countSessions]++
 	w.expectReplies(m, k, d)
@@ -215,6 +215,18 @@ func (w *Worker) forget(h uint64, k *hash.FlowKey) {
 	w.cache.Remove(h, k)
 }
 
+// noRoom counts a session that cannot be created, or tracked at another half,
+// at the ENI whose instance has no room for it, and names the reason.
+func (w *Worker) noRoom(r conntrack.Result, originator, responder uint16) drop.Reason {
+	switch r {
+	case conntrack.AllowanceExceeded:
+		w.eniCounts.touch(originator).ConntrackExceeded++
+	case conntrack.ResponderAllowanceExceeded:
+		w.eniCounts.touch(responder).ConntrackExceeded++
+	}
+	return noSession[r]
+}
+
 // noSession names the reasons for which a session cannot be created.
 var noSession = [...]drop.Reason{
 	conntrack.TableFull:                  drop.SessionTableFull,
@@ -237,14 +249,15 @@ func (w *Worker) wentUntracked(m *Meta, k *hash.FlowKey) bool {
 
 // extend tracks a session at a half where it was not, or says why not.
 func (w *Worker) extend(m *Meta, k *hash.FlowKey, a *admission, d *policy.Decision, out, in bool) drop.Reason {
+	s := w.sessions.At(a.Main)
 	if out {
 		if r := w.sessions.Track(a.Main, a.MainDir, d.SGOut.Group()); r != conntrack.Created {
-			return noSession[r]
+			return w.noRoom(r, s.Originator(), s.Responder())
 		}
 	}
 	if in {
 		if r := w.sessions.Track(a.Main, 1-a.MainDir, d.SGIn.Group()); r != conntrack.Created {
-			return noSession[r]
+			return w.noRoom(r, s.Originator(), s.Responder())
 		}
 	}
 	w.expectReplies(m, k, d)

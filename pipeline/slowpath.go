@@ -47,6 +47,7 @@ func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
 	}
 	fresh := false
 	if out, in := a.missing(&d); out || in {
+		w.sessions.Keep(a.Main, a.Out, a.In)
 		if fresh = a.Main == conntrack.NoSession; fresh {
 			a.Main, m.Reason = w.openSession(m, k, &d, [2]bool{out, in})
 			if a.Main == conntrack.NoSession {
