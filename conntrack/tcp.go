@@ -60,7 +60,9 @@ const (
 // nitrod sees what was sent, not what arrived: a packet may be lost in a queue
 // behind it. So whatever an end may have to repeat passes in every state that
 // its first sending can lead to, and whatever an end must hear in order to
-// notice that the other one has gone passes too.
+// notice that the other one has gone passes too. The table knows flags alone;
+// whether a segment's numbers let it count is for the windows to say
+// (Session.Judge).
 var tcpTable = [TCPStates][2][numClasses]State{
 	SynSent: {
 		{classSYN: SynSent /* again */, classSYNACK: SynSent /* to a SYN from before this one */, classACK: SynSent, classFIN: SynSent, classRST: ResetOriginator},
@@ -95,9 +97,9 @@ var tcpTable = [TCPStates][2][numClasses]State{
 		{classSYN: Renew, classSYNACK: TimeWait, classACK: TimeWait, classFIN: TimeWait, classRST: ResetOriginator},
 		{classSYN: Renew, classSYNACK: TimeWait, classACK: TimeWait, classFIN: TimeWait, classRST: ResetResponder},
 	},
-	// Who resets has no more to say, until a SYN begins anew. (The table knows no
-	// sequence numbers: a reset counts even where its receiver will ignore it.)
-	// The other side may not have heard, or may doubt it (RFC 5961's challenge):
+	// Who resets has no more to say, until a SYN begins anew. Only a reset that
+	// its receiver can be expected to take comes here (Session.Judge). The other
+	// side may not have heard, or may doubt it (RFC 5961's challenge):
 	// what it sends passes, so that it is answered with another reset. A
 	// responder's SYN-ACK answers a SYN that was under way when the reset came, or
 	// is a repeated one: the next packet tells. An originator's counts for nothing,
