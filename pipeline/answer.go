@@ -53,6 +53,9 @@ func (w *Worker) answerARP(i int) {
 // answer.
 func resolveARP(v *view, m *Meta, frame []byte) (packet.MAC, drop.Reason) {
 	arp := packet.ARPHeader(frame[m.L3:])
+	if v.snap.ENIs[m.ENI].Outside() {
+		return resolveOutside(v, m, arp)
+	}
 	if arp.Op() != packet.ARPRequest || arp.IsAnnouncement() {
 		return packet.MAC{}, drop.ARPNotAnswered
 	}
@@ -101,7 +104,7 @@ func resolveND(v *view, m *Meta, frame []byte, s *packet.NeighborSolicitation) (
 	if !packet.ParseNeighborSolicitation(packet.MAC(frame[6:12]), ip, msg, s) {
 		return packet.MAC{}, false, drop.NDMalformed
 	}
-	if !v.ownOnLink(m, ip.SrcAddr()) {
+	if !v.snap.ENIs[m.ENI].Outside() && !v.ownOnLink(m, ip.SrcAddr()) {
 		return packet.MAC{}, false, drop.SourceIPSpoofed
 	}
 	mac, ok := v.snap.ResolveMAC(m.ENI, s.TargetAddr())

@@ -49,16 +49,20 @@ func (v *view) complain(frame []byte, m *Meta, r drop.Reason, e *packet.ICMPErro
 	} else {
 		e.Dst = packet.IPv4Header(frame[m.L3:]).SrcAddr()
 	}
+	if v.snap.ENIs[m.ENI].Outside() {
+		e.Src = destinationOf(frame, m)
+	}
+	mtu := uint32(v.snap.ENIs[m.Egress].MTU)
 	switch {
 	case r == drop.TTLExpired && v6:
 		e.Type = packet.ICMPv6TimeExceeded // code 0: in transit
 	case r == drop.TTLExpired:
 		e.Type = packet.ICMPTimeExceeded
-	case r == drop.MTUExceeded && m.L3Len > v.hops[m.Egress].mtu: // not what is behind it
+	case r == drop.MTUExceeded && m.L3Len > mtu: // not what is behind it
 		if e.Type, e.Code = packet.ICMPUnreachable, packet.ICMPCodeFragNeeded; v6 {
 			e.Type, e.Code = packet.ICMPv6PacketTooBig, 0
 		}
-		e.MTU = uint16(v.hops[m.Egress].mtu)
+		e.MTU = uint16(mtu)
 	default:
 		return false
 	}
@@ -107,7 +111,11 @@ func (w *Worker) tell(i int, d *pktio.Desc, m *Meta, e *packet.ICMPError) bool {
 	n := min(most, int(m.L3Len))
 	buf := pktio.Bytes(out.Data, uint32(at+n))
 	n = w.copyOut(d, uint32(m.L3), buf[at:])
-	w.finish(out, e.Put(buf[:at+n]))
+	n = e.Put(buf[:at+n])
+	if r.Flags&policy.IsInternetGateway != 0 && e.Src.Is4() { // the world knows the public address, here and in the quote
+		natOut(buf[ethHeader:n], w.view.snap.NAT(m.VPC))
+	}
+	w.finish(out, n)
 	w.counters.local[countICMPErrors]++
 	return true
 }

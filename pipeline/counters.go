@@ -58,6 +58,7 @@ type ENICounts struct {
 	Drops              uint64 // of what it sent, or was to receive
 	PPSExceeded        uint64 // ENA's pps_allowance_exceeded: fragments beyond its rate
 	ConntrackExceeded  uint64 // ENA's conntrack_allowance_exceeded, at the end that had no room
+	LinkLocalExceeded  uint64 // ENA's linklocal_allowance_exceeded
 }
 
 // eniCounters are an lcore's counts by ENI.
@@ -91,6 +92,7 @@ func (c *eniCounters) publish() {
 		relaxed.Store64(&to.Drops, from.Drops)
 		relaxed.Store64(&to.PPSExceeded, from.PPSExceeded)
 		relaxed.Store64(&to.ConntrackExceeded, from.ConntrackExceeded)
+		relaxed.Store64(&to.LinkLocalExceeded, from.LinkLocalExceeded)
 	}
 	c.dirty = c.dirty[:0]
 }
@@ -105,6 +107,7 @@ func (c *eniCounters) addTo(sum *ENICounts, eni int) {
 	sum.Drops += atomic.LoadUint64(&p.Drops)
 	sum.PPSExceeded += atomic.LoadUint64(&p.PPSExceeded)
 	sum.ConntrackExceeded += atomic.LoadUint64(&p.ConntrackExceeded)
+	sum.LinkLocalExceeded += atomic.LoadUint64(&p.LinkLocalExceeded)
 }
 
 // countRx counts a run of packets that an ENI sent.

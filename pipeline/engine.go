@@ -77,7 +77,8 @@ type Engine struct {
 	stopping   atomic.Bool
 	polling    sync.WaitGroup
 
-	fragBuckets []shaper.Shared // by ENI: the fragments that it sent
+	fragBuckets      []shaper.Shared // by ENI: the fragments that it sent
+	linkLocalBuckets []shaper.Shared // by ENI: the packets that it sent to link-local services
 }
 
 // guest is who is behind the port of an ENI.
@@ -144,6 +145,7 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 func (e *Engine) admit(snap *policy.Snapshot, ports []Port) error {
 	e.guests = make([]guest, len(snap.ENIs))
 	e.fragBuckets = make([]shaper.Shared, len(snap.ENIs))
+	e.linkLocalBuckets = make([]shaper.Shared, len(snap.ENIs))
 	for _, p := range ports {
 		switch {
 		case int(p.ENI) >= len(snap.ENIs) || snap.ENIs[p.ENI].Dead():
@@ -164,7 +166,7 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 		made: newMade(), told: make([]shaper.Share, n),
 		engine: e, id: id, io: io, clock: e.cfg.Clock,
 		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), eniCounts: newENICounters(n),
-		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n),
+		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n), linkLocalShares: make([]shaper.Share, n),
 	}
 	w.frags.seed = hash.RandomSeed()
 	// What one round frees at most: its burst, what it makes, and what it collects

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/nitrod/nitrod/conntrack"
@@ -69,15 +70,26 @@ func (e *Engine) ExplainMadeUp(eni uint16, frame []byte) Explanation {
 	return e.explain(eni, frame, Explanation{Egress: noENI, madeUp: true})
 }
 
-func (e *Engine) explain(eni uint16, frame []byte, x Explanation) Explanation {
+func (e *Engine) explain(eni uint16, frame []byte, start Explanation) (x Explanation) {
+	x = start
 	v := e.view.Load()
 	if int(eni) >= len(v.snap.ENIs) || v.snap.ENIs[eni].Dead() {
 		x.Reason = drop.PortWithoutENI
 		return x
 	}
 	m, k := &x.Meta, &x.Key
+	if v.snap.ENIs[eni].Outside() {
+		defer x.explainArrival(v.snap, eni, frame)
+		frame = slices.Clone(frame)
+		if x.Reason = fromOutside(frame, &v.snap.ENIs[eni], v.snap); x.Reason != drop.Unset {
+			return x
+		}
+	}
 	if x.Reason = parseFrame(frame, uint32(len(frame)), &v.snap.ENIs[eni], eni, k, m); x.Reason != drop.Unset {
 		return x
+	}
+	if v.snap.ENIs[eni].Flags&policy.IsServicePort != 0 {
+		m.Flags |= flagService
 	}
 	x.Class = classNames[m.class]
 	x.Shard = e.sharder.Shard(k)
@@ -410,6 +422,8 @@ func (x *Explanation) explainRewrite(length uint32, dst *policy.ENIRecord) {
 		st.Text = "The TTL of " + ttl + " does not suffice to cross the router."
 	case x.Meta.Flags&flagRouted == 0:
 		st.Text = n + " bytes fit the receiver's MTU of " + mtu + "; the frame stays as it is."
+	case x.Meta.keepsTTL(dst):
+		st.Text = n + " bytes fit the receiver's MTU of " + mtu + "; nitrod's MAC becomes the source, and the TTL of " + ttl + " stays."
 	default:
 		st.Text = n + " bytes fit the receiver's MTU of " + mtu + "; the router's MAC becomes the source, and the TTL of " + ttl + " is one less."
 	}

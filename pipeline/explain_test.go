@@ -149,6 +149,12 @@ var changes = map[string]func(o *policy.Objects){
 	"no allowance":   func(o *policy.Objects) { o.Instances[0].ConntrackAllowance = 0 },
 	"check off":      func(o *policy.Objects) { o.ENIs[2].SourceDestCheck = false },
 	"check on":       func(o *policy.Objects) { o.ENIs[2].SourceDestCheck = true },
+	"public moved": func(o *policy.Objects) {
+		o.ENIs[0].Public = []policy.PublicAddress{{Private: packet.MustIP("10.0.1.10"), Public: packet.MustIP("198.18.0.11")}}
+	},
+	"public restored": func(o *policy.Objects) { o.ENIs[0].Public = propertyObjects().ENIs[0].Public },
+	"nothing public":  func(o *policy.Objects) { o.ENIs[0].Public = nil },
+	"other next hop":  func(o *policy.Objects) { o.Gateways[0].MAC[5] ^= 1 },
 	"eni removed": func(o *policy.Objects) {
 		if o.ENIs[1].ID == "web2" {
 			o.ENIs = append(o.ENIs[:1:1], o.ENIs[2:]...)

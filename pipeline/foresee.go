@@ -210,6 +210,10 @@ func (f *Foresight) judge(v *view, w *LiveWay) Fate {
 	if v.snap.ENIs[eni].Dead() {
 		return Fate{Verdict: VerdictDrop, Reason: drop.PortWithoutENI, Egress: noENI}
 	}
+	if !f.arrives(v, k) {
+		x.refuseTranslation(v.snap, eni, policy.AddrOf(k.Dst, false))
+		return Fate{Verdict: VerdictDrop, Reason: x.Reason, Egress: noENI}
+	}
 	m := &x.Meta
 	m.ENI, m.VPC, m.Proto, m.TCPFlags, m.Egress = eni, v.snap.ENIs[eni].VPC, k.Proto(), conntrack.ACK, noENI
 	m.ICMPType, m.ICMPCode = icmpOf(k)
@@ -237,6 +241,18 @@ func (x *Explanation) halves() [2]bool {
 		return [2]bool{x.Session.Tracked(x.Dir), x.Session.Tracked(1 - x.Dir)}
 	}
 	return [2]bool{}
+}
+
+// arrives reports whether what the world sends to the public address of a key's
+// destination, as it is now, still comes to that destination in v.
+func (f *Foresight) arrives(v *view, k *hash.FlowKey) bool {
+	r := &v.snap.ENIs[k.ENI()]
+	if r.Flags&policy.IsInternetGateway == 0 || k.IsIPv6() {
+		return true
+	}
+	public, _ := f.now.snap.NAT(r.VPC).Public(uint32(k.Dst.Lo))
+	private, ok := v.snap.NAT(r.VPC).Private(public)
+	return ok && private == uint32(k.Dst.Lo)
 }
 
 // answered reports whether packets with a key can have answers of their flow: of

@@ -23,6 +23,9 @@ func (b *bed) next(f *LiveFlow, w *LiveWay) []byte {
 		to = w.link
 	}
 	src, dst := policy.AddrOf(k.Src, k.IsIPv6()), policy.AddrOf(k.Dst, k.IsIPv6())
+	if public, ok := b.snap.Public(r.VPC, dst); ok && r.Flags&policy.IsInternetGateway != 0 {
+		dst = public
+	}
 	layers := []packet.Layer{packet.Ether{Dst: to, Src: r.MAC}}
 	if k.IsIPv6() {
 		layers = append(layers, packet.IPv6{Src: src, Dst: dst, Next: k.Proto()})

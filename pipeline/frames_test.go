@@ -31,8 +31,11 @@ func propertyObjects() *policy.Objects {
 		{Destination: mustPrefix("192.0.2.0/24"), Target: policy.TargetBlackhole},
 		{Destination: mustPrefix("198.51.100.0/24"), Target: policy.TargetENI, TargetID: "fw"},
 		{Destination: mustPrefix("203.0.113.0/24"), Target: policy.TargetGateway, TargetID: "igw"},
+		{Destination: all4, Target: policy.TargetInternetGateway, TargetID: "uplink"},
+		{Destination: all6, Target: policy.TargetInternetGateway, TargetID: "uplink"},
 	}}}
 	o.Subnets[0].RouteTable = "rt"
+	addOutside(o)
 	return o
 }
 
@@ -47,6 +50,9 @@ func (f *frameMaker) draw(t *rapid.T) (eni string, frame []byte) {
 	eni = rapid.SampledFrom([]string{"web", "web", "app", "app", "web2", "fw"}).Draw(t, "from")
 	if _, ok := f.b.snap.ENIByID(eni); !ok {
 		eni = "web"
+	}
+	if rapid.IntRange(0, 5).Draw(t, "outside") == 0 {
+		return f.outside(t)
 	}
 	kind := rapid.SampledFrom([]string{
 		"flow", "flow", "flow", "flow", "flow", "reverse", "reverse", "reverse", "error", "arp", "nd", "dhcp", "rs", "dhcp6", "odd",
@@ -94,9 +100,7 @@ func (f *frameMaker) reverse(t *rapid.T, eni string) (string, []byte) {
 		h := packet.IPv6Header(old[l.L3:])
 		src, dst = h.DstAddr(), h.SrcAddr()
 	}
-	if owner, ok := f.b.snap.ENIByAddress(0, src); ok {
-		eni = f.b.snap.ENI(owner).ID
-	}
+	eni, src, dst = f.answering(eni, src, dst)
 	seg := old[l.L4:]
 	var layer packet.Layer
 	switch l.Proto {
@@ -180,6 +184,7 @@ func (f *frameMaker) network(t *rapid.T, src, dst netip.Addr, proto uint8, odd b
 
 var elsewhere = []string{
 	"10.0.1.1", "10.0.1.99", "10.0.2.99", "10.0.1.255", "192.0.2.1", "198.51.100.1", "203.0.113.1", "8.8.8.8", "224.0.0.5", "255.255.255.255", "169.254.169.254",
+	"198.18.0.20", "172.16.0.1", "100.64.0.1", "169.254.169.253", "10.0.0.2", "fd00:ec2::253", "fd12::1",
 	"2001:db8:0:2::99", "fe80::1", "ff02::1", "2001:db9::1",
 }
 
@@ -197,6 +202,9 @@ func (f *frameMaker) addresses(t *rapid.T, eni string) (src, dst netip.Addr) {
 		return f.b.snap.ENI(i).Primary4
 	}
 	names := []string{"web", "app", "web2", "fw"}
+	if f.b.record(eni).Outside() {
+		return f.outsideAddresses(t, eni, v6)
+	}
 	src, dst = of(eni), of(rapid.SampledFrom(names).Draw(t, "to"))
 	switch rapid.IntRange(0, 9).Draw(t, "where") {
 	case 0:
@@ -276,6 +284,9 @@ func (f *frameMaker) icmpError(t *rapid.T, eni string, src, dst netip.Addr) []by
 		} else if quote[0]>>4 == 6 && src.Is6() {
 			dst = netip.AddrFrom16([16]byte(quote[8:24]))
 		}
+	}
+	if eni == "uplink" {
+		quote, dst = f.b.published(quote, dst)
 	}
 	var l4 packet.Layer = packet.ICMP{Type: rapid.SampledFrom([]uint8{3, 11, 5}).Draw(t, "error"), Code: 1}
 	if src.Is6() {

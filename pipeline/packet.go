@@ -47,6 +47,7 @@ const (
 	flagResolved        // a fragment whose datagram's ports are in the key
 	flagQuoted          // an ICMP error whose key is the reverse of the packet it quotes
 	flagGroup           // addressed to a group MAC
+	flagService         // from a link-local service: it keeps its TTL
 )
 
 // Meta is what the stages know about a packet: parse fills it once, and no

@@ -41,10 +41,14 @@ func (w *Worker) parsePort(i int) int {
 	b := &w.burst
 	port, packets, bytes := b.desc[i].Port, uint64(0), uint64(0)
 	eni := w.portOwner(port)
+	first := i
 	var sender senderWords
 	var vpc uint16
 	if eni != noENI {
 		sender, vpc = wordsOf(&w.enis[eni]), w.enis[eni].VPC
+		if w.enis[eni].Outside() {
+			w.arrive(i, port, eni)
+		}
 	}
 	for i < b.n && b.desc[i].Port == port {
 		if eni != noENI {
@@ -77,6 +81,11 @@ func (w *Worker) parsePort(i int) int {
 		i++
 	}
 	w.countRx(eni, packets, bytes)
+	if eni != noENI && w.enis[eni].Flags&policy.IsServicePort != 0 {
+		for j := range b.meta[first:i] {
+			b.meta[first+j].Flags |= flagService
+		}
+	}
 	return i
 }
 
@@ -93,7 +102,8 @@ func (w *Worker) portOwner(port uint16) uint16 {
 	return eni
 }
 
-// parseFrame reads the headers of a frame that ENI index sent. frame is what
+// parseFrame reads the headers of a frame that ENI index sent; behind a port that
+// belongs to no ENI there may be senders of several MACs. frame is what
 // lies contiguous of a packet of total bytes. It returns the reason to drop the
 // packet, or Unset. It reads nothing beyond frame and keeps no reference to it.
 func parseFrame(frame []byte, total uint32, eni *policy.ENIRecord, index uint16, k *hash.FlowKey, m *Meta) drop.Reason {
@@ -102,7 +112,7 @@ func parseFrame(frame []byte, total uint32, eni *policy.ENIRecord, index uint16,
 	if len(frame) < ethHeader {
 		return short(len(frame), ethHeader, total, drop.FrameTooShort)
 	}
-	if [6]byte(frame[6:12]) != eni.MAC {
+	if [6]byte(frame[6:12]) != eni.MAC && !eni.Outside() {
 		return drop.SourceMACSpoofed
 	}
 	if [6]byte(frame[0:6]) == eni.RouterMAC {

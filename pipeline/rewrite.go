@@ -21,11 +21,8 @@ func (w *Worker) rewrite() {
 		}
 		hop := &hops[m.Egress]
 		length := descs[i].PktLen - ethHeader // with what is behind the IP packet: it is sent too
-		if m.Flags&flagRouted == 0 || length > hop.mtu || m.TTL <= 1 {
-			r := checkForward(b.frame(i), length, m, &w.enis[m.Egress])
-			if r != drop.Unset && (r != drop.MTUExceeded || !w.fragment(i, &hops[m.Egress])) {
-				w.refuseAndTell(i, r)
-			}
+		if m.Flags&(flagRouted|flagService) != flagRouted || length > hop.mtu || m.TTL <= 1 {
+			w.rewriteRest(i, m, length)
 			continue
 		}
 		// Parse has seen the whole IP header; a tagged frame did not come here.
@@ -37,7 +34,7 @@ func (w *Worker) rewrite() {
 // it is, or Unset. frame is read only; length counts the frame's bytes behind
 // its Ethernet header.
 func checkForward(frame []byte, length uint32, m *Meta, dst *policy.ENIRecord) drop.Reason {
-	if m.Flags&flagRouted != 0 && m.TTL <= 1 {
+	if m.Flags&flagRouted != 0 && m.TTL <= 1 && !m.keepsTTL(dst) {
 		return drop.TTLExpired
 	}
 	if length > uint32(dst.MTU) {
@@ -51,9 +48,8 @@ func checkForward(frame []byte, length uint32, m *Meta, dst *policy.ENIRecord) d
 
 // route rewrites an untagged frame that crosses the router.
 func route(f *[ethHeader + ipv4Header]byte, flags uint16, hop *lastHop) {
+	hop.address(f)
 	le := binary.LittleEndian
-	le.PutUint64(f[0:8], hop.macs)
-	le.PutUint32(f[8:12], hop.macs2)
 	if flags&flagIPv6 != 0 {
 		f[ethHeader+7]--
 		return

@@ -35,14 +35,23 @@ func fragments(frame []byte, m *Meta, size uint32, f *packet.IPv4Fragments) int 
 func (w *Worker) fragment(i int, hop *lastHop) bool {
 	m, d := &w.burst.meta[i], &w.burst.desc[i]
 	var f packet.IPv4Fragments
-	n := fragments(w.burst.frame(i), m, hop.mtu, &f)
+	mtu := uint32(w.enis[m.Egress].MTU)
+	n := fragments(w.burst.frame(i), m, mtu, &f)
 	if n == 0 {
 		return false
+	}
+	m.Queue = w.fragmentQueue(i)
+	if w.enis[m.Egress].Outside() || m.Flags&flagService != 0 {
+		if r := w.leaveInPieces(i, m); r != drop.Unset {
+			w.dropAt(i, r)
+			return true
+		}
+		fragments(w.burst.frame(i), m, mtu, &f) // anew: the header is another
 	}
 	first := len(w.made.descs)
 	for got := 0; got < n; got++ {
 		out, ok := w.newPacket(i)
-		if ok && got == 0 && out.Len < ethHeader+hop.mtu { // a buffer holds less than the MTU
+		if ok && got == 0 && out.Len < ethHeader+mtu { // a buffer holds less than the MTU
 			n = fragments(w.burst.frame(i), m, out.Len-ethHeader, &f)
 			ok = n != 0
 		}
@@ -55,24 +64,28 @@ func (w *Worker) fragment(i int, hop *lastHop) bool {
 	for k := range w.made.descs[first:] {
 		w.finish(&w.made.descs[first+k], w.putFragment(&w.made.descs[first+k], d, m, hop, &f))
 	}
-	key := &w.burst.keys[i]
-	if m.class == classICMPError { // its key is of what it quotes
-		w.query.Key = outerKey(w.burst.frame(i), m)
-		key = &w.query.Key
-	}
-	m.Verdict, m.Queue = VerdictReplaced, w.view.fragmentQueueOf(m.Egress, key)
+	m.Verdict = VerdictReplaced
 	w.counters.local[countConsumed]++
 	w.counters.local[countFragmented]++
 	w.free(d.Buf)
 	return true
 }
 
+// fragmentQueue returns the receive queue for fragments of packet i.
+func (w *Worker) fragmentQueue(i int) uint8 {
+	m, key := &w.burst.meta[i], &w.burst.keys[i]
+	if m.class == classICMPError { // its key is of what it quotes
+		w.query.Key = outerKey(w.burst.frame(i), m)
+		key = &w.query.Key
+	}
+	return w.view.fragmentQueueOf(m.Egress, key)
+}
+
 // putFragment writes the next fragment of packet d to the buffer of out, as its
 // receiver shall see it, and returns the length of the frame.
 func (w *Worker) putFragment(out, d *pktio.Desc, m *Meta, hop *lastHop, f *packet.IPv4Fragments) int {
 	buf := pktio.Bytes(out.Data, out.Len)
-	binary.LittleEndian.PutUint64(buf[0:8], hop.macs)
-	binary.LittleEndian.PutUint32(buf[8:12], hop.macs2)
+	hop.address((*[ethHeader + ipv4Header]byte)(buf))
 	binary.BigEndian.PutUint16(buf[12:14], etherIPv4)
 	header, from, n := f.Next(buf[ethHeader:])
 	w.copyOut(d, uint32(m.L3)+uint32(from), buf[ethHeader+header:][:n])

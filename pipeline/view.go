@@ -14,13 +14,14 @@ import (
 // so that no lcore has to: the answers to DHCP, and how each ENI spreads what it
 // receives over its queues. Immutable.
 type view struct {
-	snap *policy.Snapshot
-	dhcp []packet.DHCPConfig  // by ENI; without an address where it has no IPv4
-	rss  []receiveSide        // by ENI
-	hops []lastHop            // by ENI
-	frag []shaper.SharedLimit // by ENI: fragments that it may send
-	says []speaker            // by ENI: the addresses of its router
-	six  []guest6             // by ENI
+	snap      *policy.Snapshot
+	dhcp      []packet.DHCPConfig  // by ENI; without an address where it has no IPv4
+	rss       []receiveSide        // by ENI
+	hops      []lastHop            // by ENI
+	frag      []shaper.SharedLimit // by ENI: fragments that it may send
+	linkLocal []shaper.SharedLimit // by ENI: packets that it may send to link-local services
+	says      []speaker            // by ENI: the addresses of its router
+	six       []guest6             // by ENI
 }
 
 // lastHop is what rewrite needs of the receiving ENI: the twelve bytes of the
@@ -28,14 +29,24 @@ type view struct {
 type lastHop struct {
 	macs  uint64 // destination, and the first two bytes of the source; little-endian
 	macs2 uint32 // the rest of the source
-	mtu   uint32 // bytes of the IP packet
+	mtu   uint32 // bytes of the IP packet; 0 at a port that belongs to no ENI, where there is more to do
 }
 
 func lastHopOf(r *policy.ENIRecord) lastHop {
 	var b [12]byte
 	copy(b[0:6], r.MAC[:])
 	copy(b[6:12], r.RouterMAC[:])
-	return lastHop{binary.LittleEndian.Uint64(b[0:8]), binary.LittleEndian.Uint32(b[8:12]), uint32(r.MTU)}
+	hop := lastHop{binary.LittleEndian.Uint64(b[0:8]), binary.LittleEndian.Uint32(b[8:12]), uint32(r.MTU)}
+	if r.Outside() {
+		hop.mtu = 0
+	}
+	return hop
+}
+
+// address gives a frame the MACs of its last hop.
+func (h *lastHop) address(f *[ethHeader + ipv4Header]byte) {
+	binary.LittleEndian.PutUint64(f[0:8], h.macs)
+	binary.LittleEndian.PutUint32(f[8:12], h.macs2)
 }
 
 // receiveSide is an ENI's choice of receive queue (docs/semantics.md, RSS).
@@ -47,7 +58,7 @@ type receiveSide struct {
 func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int, adverts time.Duration) (*view, error) {
 	n := len(snap.ENIs)
 	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n),
-		frag: make([]shaper.SharedLimit, n), says: make([]speaker, n), six: make([]guest6, n)}
+		frag: make([]shaper.SharedLimit, n), linkLocal: make([]shaper.SharedLimit, n), says: make([]speaker, n), six: make([]guest6, n)}
 	tables := make(map[uint16]hash.IndirectionTable) // by queues: most ENIs have as many as others
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
@@ -67,6 +78,7 @@ func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int, adverts ti
 		v.frag[i] = fragmentLimit(r, lcores)
 		subnet := snap.Subnet(r.Subnet)
 		v.says[i] = speakerOf(&subnet)
+		v.linkLocal[i] = linkLocalLimit(r, lcores)
 		info := snap.ENI(uint16(i))
 		v.six[i] = guest6Of(r, &info, &subnet, adverts)
 		if info.Primary4.IsValid() {

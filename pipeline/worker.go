@@ -44,15 +44,16 @@ type Worker struct {
 
 	redecision redecision
 
-	cache      *flowcache.Cache
-	sessions   *conntrack.Table
-	waiting    waitQueue
-	frags      fragStore
-	fragShares []shaper.Share // by ENI
-	portENI    []uint16
-	in         []*rings.SPSC[item] // from each other lcore; nil from itself
-	handed     []*rings.SPSC[item] // to each other lcore
-	shards     [pktio.MaxBurst]uint16
+	cache           *flowcache.Cache
+	sessions        *conntrack.Table
+	waiting         waitQueue
+	frags           fragStore
+	fragShares      []shaper.Share // by ENI
+	linkLocalShares []shaper.Share // by ENI
+	portENI         []uint16
+	in              []*rings.SPSC[item] // from each other lcore; nil from itself
+	handed          []*rings.SPSC[item] // to each other lcore
+	shards          [pktio.MaxBurst]uint16
 
 	out      []destQueue // every ENI's receive queues
 	dirty    []uint32    // those of out with something to send

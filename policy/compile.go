@@ -37,6 +37,7 @@ func Compile(o *Objects, prev *Snapshot) (*Snapshot, error) {
 	c.securityGroups()
 	c.instances()
 	c.interfaces()
+	c.outside()
 	c.addresses()
 	c.generations()
 	return c.s, nil
@@ -71,7 +72,7 @@ func (c *compiler) assign() {
 	s.aclNames = assign(p.aclNames, k.acls.ids)
 	s.groupNames = assign(p.groupNames, k.groups.ids)
 	s.instanceNames = assign(p.instanceNames, k.instances.ids)
-	s.eniNames = assign(p.eniNames, k.enis.ids)
+	s.eniNames = assign(p.eniNames, slices.Concat(k.enis.ids, k.gateways.ids, k.services.ids))
 
 	tables := slices.Clone(k.tables.ids)
 	for _, vpc := range k.vpcs.ids {
@@ -122,6 +123,8 @@ func (c *compiler) routeTables() {
 				e.Target = route.TargetBlackhole
 			case TargetGateway:
 				e.Target, e.Gateway = route.TargetGateway, r.TargetID
+			case TargetInternetGateway:
+				e.Target, e.ENI = route.TargetInternetGateway, c.s.eniNames.at[r.TargetID]
 			}
 			written[e.Destination] = true
 			entries = append(entries, e)

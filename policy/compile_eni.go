@@ -34,6 +34,7 @@ func (c *compiler) interfaces() {
 			TCPEstablished: uint32(e.TCPEstablished), UDP: uint16(e.UDP), UDPStream: uint16(e.UDPStream),
 			FragmentRate: uint32(e.FragmentRate),
 			Guaranteed:   uint32(e.ConntrackGuaranteed), HalfOpen: uint32(e.ConntrackHalfOpen),
+			LinkLocalRate: uint32(e.LinkLocalRate),
 		}
 		if e.SourceDestCheck {
 			r.Flags |= SourceDestCheck
@@ -106,6 +107,8 @@ func (c *compiler) generations() {
 		}
 		if c.eniObject[i] != nil {
 			c.s.prints[i] = c.effective(uint16(i), groups)
+		} else if r.Outside() {
+			c.s.prints[i] = c.effectiveOutside(uint16(i))
 		}
 		same := i < len(c.prev.ENIs) && c.prev.eniNames.names[i] == c.s.eniNames.names[i]
 		if same {
@@ -170,6 +173,7 @@ func (c *compiler) effective(at uint16, groups []fingerprint) fingerprint {
 	e.prefixes(subnet.cidrs)
 	e.prefixes(vpc.cidrs)
 	e.addr(vpc.resolver)
+	e.num(int(vpc.services))
 	e.num(int(subnet.table))
 	e.print(c.tablePrint[subnet.table])
 	e.num(int(subnet.acl))

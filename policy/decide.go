@@ -114,10 +114,11 @@ type evaluation struct {
 	src, dst netip.Addr
 	port     uint16
 	from     *ENIRecord
-	subnet   *subnetPolicy // of from
+	subnet   *subnetPolicy // of from; nil if it is no ENI's
 	srcOwner mapping.Entry
 	dstOwner mapping.Entry
 	leaves   bool // the packet leaves its subnet
+	exempt   bool // to a link-local service or from one: no policy is asked
 }
 
 func (e *evaluation) pass(stage Stage, why drop.Reason) bool {
@@ -137,7 +138,6 @@ func (e *evaluation) source() drop.Reason {
 		return drop.PortWithoutENI
 	}
 	e.from = &s.ENIs[eni]
-	e.subnet = &s.subnets[e.from.Subnet]
 	e.d.SrcGen = e.from.Gen
 	v6 := k.IsIPv6()
 	e.src, e.dst = addr(k.Src, v6), addr(k.Dst, v6)
@@ -147,6 +147,10 @@ func (e *evaluation) source() drop.Reason {
 	if e.dstOwner.Kind == mapping.ENI {
 		e.d.Owner = e.dstOwner.ENI
 	}
+	if e.from.Outside() {
+		return e.fromOutside()
+	}
+	e.subnet = &s.subnets[e.from.Subnet]
 	if !owns(e.srcOwner, eni) && (e.from.Flags&SourceDestCheck != 0 || !e.possibleSource()) {
 		return drop.SourceIPSpoofed
 	}
@@ -182,9 +186,12 @@ func (e *evaluation) hop() drop.Reason {
 		return drop.NoRoute
 	}
 	why := drop.Unset
-	if e.d.Routed {
+	switch {
+	case e.subnet == nil:
+		why = e.inward()
+	case e.d.Routed:
 		why = e.byRoute(class)
-	} else {
+	default:
 		why = e.byMAC()
 	}
 	if e.d.Egress != NoENI {
@@ -198,7 +205,7 @@ func (e *evaluation) hop() drop.Reason {
 func (e *evaluation) byRoute(class route.Class) drop.Reason {
 	switch {
 	case class == route.Service || e.dstOwner.Kind == mapping.Resolver:
-		return drop.LinkLocalNoService
+		return e.toService()
 	case e.dst == e.subnet.routerLL || e.dst == route.RouterLinkLocal:
 		return drop.RouterNoService
 	case class != route.Routable:
@@ -226,7 +233,7 @@ func (e *evaluation) byRoute(class route.Class) drop.Reason {
 			e.leaves = e.leaves && !c.Contains(e.dst)
 		}
 		return drop.Unset
-	case route.TargetENI:
+	case route.TargetENI, route.TargetInternetGateway:
 		e.d.Egress = r.ENI
 		return drop.Unset
 	case route.TargetGateway:
@@ -254,7 +261,7 @@ func (e *evaluation) byMAC() drop.Reason {
 
 // aclOut asks the ACL of the source's subnet about a packet that leaves it.
 func (e *evaluation) aclOut() drop.Reason {
-	if !e.leaves {
+	if !e.leaves || e.exempt || e.subnet == nil {
 		return drop.Unset
 	}
 	number, allow := e.s.acl(e.subnet).out.Match(e.dst, e.q.Key.Proto(), e.port)
@@ -267,6 +274,9 @@ func (e *evaluation) aclOut() drop.Reason {
 
 // groupsOut asks the security groups of the sending ENI.
 func (e *evaluation) groupsOut() drop.Reason {
+	if e.exempt || e.subnet == nil {
+		return drop.Unset
+	}
 	e.d.TrackOut = true
 	if e.q.AdmittedOut {
 		return drop.Unset
@@ -311,6 +321,9 @@ func (e *evaluation) deliver() drop.Reason {
 		e.d.Cacheable = false
 		return drop.UnknownDestination
 	}
+	if e.s.ENIs[e.d.Egress].Outside() {
+		return e.outward()
+	}
 	if e.s.ENIs[e.d.Egress].Flags&SourceDestCheck != 0 && !owns(e.dstOwner, e.d.Egress) {
 		return drop.DestinationCheck
 	}
@@ -319,7 +332,7 @@ func (e *evaluation) deliver() drop.Reason {
 
 // aclIn asks the ACL of the destination's subnet about a packet that enters it.
 func (e *evaluation) aclIn() drop.Reason {
-	if !e.leaves {
+	if !e.leaves || e.exempt || e.s.ENIs[e.d.Egress].Outside() {
 		return drop.Unset
 	}
 	p := &e.s.subnets[e.s.ENIs[e.d.Egress].Subnet]
@@ -333,6 +346,9 @@ func (e *evaluation) aclIn() drop.Reason {
 
 // groupsIn asks the security groups of the receiving ENI.
 func (e *evaluation) groupsIn() drop.Reason {
+	if e.exempt || e.s.ENIs[e.d.Egress].Outside() {
+		return drop.Unset
+	}
 	e.d.TrackIn = true
 	if e.admittedIn() {
 		return drop.Unset

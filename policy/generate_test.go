@@ -38,12 +38,17 @@ var (
 			pfx("0.0.0.0/0"), pfx("::/0"), pfx("10.0.0.0/16"), pfx("10.0.1.0/24"), pfx("10.0.2.0/24"), pfx("2001:db8:0:1::/64"),
 			pfx("198.51.100.0/24"), pfx("169.254.0.0/16"), pfx("fe80::/10"), pfx("2001:db8::/56"),
 		}), 0, 4, rapid.ID).Draw(t, "destinations") {
-			r := Route{Destination: d, Target: rapid.SampledFrom([]TargetKind{TargetENI, TargetENI, TargetBlackhole, TargetGateway}).Draw(t, "target")}
+			r := Route{Destination: d, Target: rapid.SampledFrom([]TargetKind{TargetENI, TargetENI, TargetInternetGateway, TargetBlackhole, TargetGateway}).Draw(t, "target")}
 			switch r.Target {
 			case TargetENI:
 				r.TargetID = "e-" + strconv.Itoa(rapid.IntRange(0, 2).Draw(t, "via"))
 			case TargetGateway:
 				r.TargetID = "gw"
+			case TargetInternetGateway:
+				r.TargetID = "igw"
+				if contains([]netip.Prefix{pfx("10.0.0.0/16"), pfx("2001:db8::/56")}, d.Addr()) {
+					r.Target, r.TargetID = TargetBlackhole, ""
+				}
 			}
 			out = append(out, r)
 		}
@@ -104,6 +109,10 @@ var genObjects = rapid.Custom(func(t *rapid.T) *Objects {
 		},
 		PrefixLists: []PrefixList{{ID: "pl", Prefixes: rapid.SliceOfNDistinct(genPeer, 0, 3, netip.Prefix.Masked).Draw(t, "list")}},
 		Instances:   []Instance{{ID: "i"}},
+		Gateways:    []InternetGateway{{ID: "igw", VPC: "vpc-1", MAC: [6]byte{2, 1}, MTU: 1500, Queues: 1}},
+	}
+	if rapid.Bool().Draw(t, "services") {
+		o.Services = []ServicePort{{ID: "svc", VPC: "vpc-1", MAC: [6]byte{2, 2}, MTU: 1500, Queues: 1}}
 	}
 	for i := range 3 {
 		id := strconv.Itoa(i)
@@ -147,7 +156,11 @@ var genObjects = rapid.Custom(func(t *rapid.T) *Objects {
 				e.Prefixes = append(e.Prefixes, pfx(p))
 			}
 		}
+		e.Public = genPublic(t, &e)
 		o.ENIs = append(o.ENIs, e)
+	}
+	if rapid.IntRange(0, 2).Draw(t, "worldly") == 0 {
+		openToWorld(o)
 	}
 	// Routes name the first three.
 	for i := range o.RouteTables {
@@ -164,12 +177,15 @@ var interesting = []string{
 	"10.0.1.10", "10.0.1.11", "10.0.1.12", "10.0.2.10", "10.0.2.200", "10.0.2.201", "10.0.3.10", "10.0.3.11",
 	"2001:db8:0:1::10", "2001:db8:0:1::11", "2001:db8:0:2::10",
 	"10.0.1.32", "10.0.1.47", "10.0.2.40", "10.0.2.63", "2001:db8:0:1:7::9", "2001:db8:0:1:7:ffff:ffff:ffff",
-	"10.0.1.1", "10.0.2.3", "10.0.1.255", "10.0.0.2", "10.0.9.9", "10.0.2.99", "198.51.100.7", "203.0.113.1",
+	"10.0.1.1", "10.0.2.3", "10.0.1.255", "10.0.0.2", "10.0.9.9", "10.0.2.99", "198.51.100.7", "203.0.113.1", "203.0.113.74", "203.0.113.138", "172.16.0.1", "100.64.0.1", "fd12::1",
 	"169.254.169.254", "169.254.3.3", "fd00:ec2::254", "fe80::9", "2001:db8:0:2::3", "2001:db8:9::9", "239.1.1.1", "ff02::9",
 }
 
 // genPacket draws a packet of an ENI of o, mostly one that gets somewhere.
 func genPacket(t *rapid.T, o *Objects) packet {
+	if rapid.IntRange(0, 4).Draw(t, "outside") == 0 {
+		return genFromOutside(t, o)
+	}
 	from := &o.ENIs[rapid.IntRange(0, len(o.ENIs)-1).Draw(t, "from")]
 	p := packet{
 		eni: from.ID, src: rapid.SampledFrom(from.Addresses).Draw(t, "src"), dst: ip(rapid.SampledFrom(interesting).Draw(t, "dst")),

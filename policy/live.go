@@ -40,7 +40,7 @@ func (s *Snapshot) LiveFlows(group uint16) LiveFlows {
 // Untracked reports whether packets with key k, coming to or going from an ENI,
 // belong to a flow that its groups admit and do not track. It does not allocate.
 func (s *Snapshot) Untracked(k *hash.FlowKey, eni uint16, inbound bool) bool {
-	if !s.live(eni) {
+	if !s.live(eni) || s.ENIs[eni].Outside() {
 		return false
 	}
 	set := s.enis[eni].rules
@@ -55,7 +55,7 @@ func (s *Snapshot) Untracked(k *hash.FlowKey, eni uint16, inbound bool) bool {
 // or its responder (end 1). far is the ENI at the flow's other end; type and
 // code are an ICMP message's. It does not allocate.
 func (s *Snapshot) StillAdmits(k *hash.FlowKey, icmpType, icmpCode uint8, end int, eni, far uint16) (group uint16, ok bool) {
-	if !s.live(eni) {
+	if !s.live(eni) || s.ENIs[eni].Outside() {
 		return 0, false
 	}
 	v6 := k.IsIPv6()

@@ -62,6 +62,9 @@ func contains(ps []netip.Prefix, a netip.Addr) bool {
 
 // decide returns the reason of a drop, or drop.Unset with the receiving ENI.
 func (m model) decide(p packet) (drop.Reason, *ENI) {
+	if port, vpc, service := m.outside(p.eni); port != nil {
+		return m.inward(vpc, service, p)
+	}
 	from := m.eni(p.eni)
 	vpc := m.vpc(from)
 	subnet := m.subnet(from.Subnet)
@@ -84,6 +87,9 @@ func (m model) decide(p packet) (drop.Reason, *ENI) {
 		if via != nil {
 			to = via
 		}
+		if port, _, service := m.outside(to.id()); port != nil && service {
+			return drop.Unset, port
+		}
 	} else {
 		to = find(m.o.ENIs, func(e *ENI) bool { return e.Subnet == from.Subnet && e.MAC == p.dstMAC })
 		if to == nil || to != owner && to.SourceDestCheck {
@@ -103,6 +109,9 @@ func (m model) decide(p packet) (drop.Reason, *ENI) {
 	if to == nil {
 		return drop.UnknownDestination, nil
 	}
+	if port, _, _ := m.outside(to.id()); port != nil {
+		return m.outward(vpc, p), port
+	}
 	if to.SourceDestCheck && to != owner {
 		return drop.DestinationCheck, to
 	}
@@ -118,7 +127,7 @@ func (m model) decide(p packet) (drop.Reason, *ENI) {
 // route returns the ENI that a route names, or none for a local one.
 func (m model) route(vpc *VPC, subnet *Subnet, dst netip.Addr) (drop.Reason, *ENI) {
 	if contains([]netip.Prefix{pfx("169.254.168.0/22"), pfx("fd00:ec2::/32")}, dst) {
-		return drop.LinkLocalNoService, nil
+		return m.service(vpc)
 	}
 	if dst.IsLinkLocalUnicast() {
 		return drop.NoRoute, nil
@@ -126,7 +135,7 @@ func (m model) route(vpc *VPC, subnet *Subnet, dst netip.Addr) (drop.Reason, *EN
 	for i := range vpc.CIDRs {
 		if base := vpc.CIDRs[i].Masked().Addr(); base.Is4() {
 			if dst == base.Next().Next() {
-				return drop.LinkLocalNoService, nil
+				return m.service(vpc)
 			}
 			break
 		}
@@ -165,6 +174,8 @@ func (m model) route(vpc *VPC, subnet *Subnet, dst netip.Addr) (drop.Reason, *EN
 		return drop.Unset, nil
 	case TargetENI:
 		return drop.Unset, m.eni(best.TargetID)
+	case TargetInternetGateway:
+		return drop.Unset, &ENI{ID: best.TargetID}
 	case TargetBlackhole:
 		return drop.RouteBlackhole, nil
 	case TargetGateway:
@@ -195,6 +206,9 @@ func (m model) acl(s *Subnet, inbound bool, peer netip.Addr, p packet) bool {
 // groups reports whether a rule of the ENI's groups admits the packet. other
 // is the ENI at the other end of this half's path.
 func (m model) groups(e *ENI, inbound bool, peer netip.Addr, other *ENI, p packet) bool {
+	if e == nil {
+		return true
+	}
 	for _, id := range e.SecurityGroups {
 		g := find(m.o.SecurityGroups, func(g *SecurityGroup) bool { return g.ID == id })
 		rules := g.Outbound

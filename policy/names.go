@@ -31,12 +31,16 @@ type ENIInfo struct {
 }
 
 // ENI returns what is known of an ENI; the zero value for an index without
-// one. It allocates.
+// one. Of a port that belongs to no ENI it is the id, the VPC and the VPC's
+// resolver. It allocates.
 func (s *Snapshot) ENI(i uint16) ENIInfo {
 	if !s.live(i) {
 		return ENIInfo{}
 	}
 	r, p := &s.ENIs[i], &s.enis[i]
+	if r.Outside() {
+		return ENIInfo{ID: s.eniNames.name(i), VPC: s.vpcNames.name(r.VPC), Resolver: s.vpcs[r.VPC].resolver}
+	}
 	subnet := &s.subnets[r.Subnet]
 	info := ENIInfo{
 		ID: s.eniNames.name(i), Instance: s.instanceNames.name(r.Instance),

@@ -19,6 +19,8 @@ type Objects struct {
 	PrefixLists    []PrefixList
 	Instances      []Instance
 	ENIs           []ENI
+	Gateways       []InternetGateway
+	Services       []ServicePort
 }
 
 // Pos is a position in a configuration file, counted from 1.
@@ -51,11 +53,12 @@ type TargetKind uint8
 
 // The kinds of route targets.
 const (
-	TargetInvalid   TargetKind = iota
-	TargetLocal                // the VPC itself
-	TargetENI                  // an ENI, usually of an appliance
-	TargetBlackhole            // drop
-	TargetGateway              // a named gateway that this host does not have
+	TargetInvalid         TargetKind = iota
+	TargetLocal                      // the VPC itself
+	TargetENI                        // an ENI, usually of an appliance
+	TargetBlackhole                  // drop
+	TargetGateway                    // a named gateway that this host does not have
+	TargetInternetGateway            // an internet gateway
 )
 
 // Route leads a destination to a target.
@@ -159,7 +162,10 @@ type ENI struct {
 	Addresses []netip.Addr // the first of each family is primary
 	// Prefixes are delegated to the ENI: all of their addresses are its own,
 	// and its guest gives them to whom it likes.
-	Prefixes        []netip.Prefix
+	Prefixes []netip.Prefix
+	// Public are the public addresses by which an internet gateway translates
+	// some of Addresses.
+	Public          []PublicAddress
 	SecurityGroups  []string
 	SourceDestCheck bool
 	MTU             int
@@ -168,10 +174,39 @@ type ENI struct {
 	UDP             int
 	UDPStream       int
 	FragmentRate    int // fragments that it may send a second; 0 is no limit
+	LinkLocalRate   int // packets a second to link-local services; 0 is no limit
 	// ConntrackGuaranteed is how much of its instance's allowance nobody else
 	// may use; ConntrackHalfOpen how many of the connections that it begins may
 	// be half open, 0 for any number.
 	ConntrackGuaranteed int
 	ConntrackHalfOpen   int
 	Pos                 Pos
+}
+
+// PublicAddress says by which public IPv4 address the world knows a private one.
+type PublicAddress struct {
+	Private, Public netip.Addr
+	Pos             Pos
+}
+
+// InternetGateway is a VPC's way to the world: one uplink, behind whose port
+// the next hop is (docs/semantics.md S4.7).
+type InternetGateway struct {
+	ID     string
+	VPC    string
+	MAC    [6]byte // of the next hop
+	MTU    int
+	Queues int // in which frames for the next hop are sent
+	Pos    Pos
+}
+
+// ServicePort is where a VPC's link-local services are: whatever answers for
+// all of them is behind one port (docs/semantics.md S4.5).
+type ServicePort struct {
+	ID     string
+	VPC    string
+	MAC    [6]byte // of the host that offers the services
+	MTU    int
+	Queues int
+	Pos    Pos
 }

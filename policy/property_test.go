@@ -31,14 +31,16 @@ func TestDecideEqualsModel(t *testing.T) {
 				t.Fatalf("%+v:\nDecide: %v, %v\nmodel: %v\n%s", p, d.Verdict, d.Reason, why, printTrace(&tr))
 			}
 			if why == drop.Unset {
-				out := p.admittedOut || model{o}.tracked(model{o}.eni(p.eni), false, p)
-				in := p.admittedIn && to.ID == p.far || model{o}.tracked(to, true, p)
+				out, in := model{o}.tracks(p, to)
 				if d.TrackOut != out || d.TrackIn != in {
 					t.Fatalf("%+v: tracked out %v, in %v, model %v, %v", p, d.TrackOut, d.TrackIn, out, in)
 				}
 				halves[[2]bool{out, in}]++
 				from := model{o}.eni(p.eni)
 				for end, want := range []bool{model{o}.groups(from, false, p.dst, to, p), model{o}.groups(to, true, p.src, from, p)} {
+					if end == 0 && from == nil || end == 1 && (model{o}).eni(to.ID) == nil {
+						continue // no ENI's, where nothing is tracked
+					}
 					enis := [2]uint16{q.Key.ENI(), d.Egress}
 					if _, ok := s.StillAdmits(&q.Key, q.ICMPType, q.ICMPCode, end, enis[end], enis[1-end]); ok != want {
 						t.Fatalf("%+v: end %d still admitted %v, want %v", p, end, ok, want)
@@ -57,6 +59,9 @@ func TestDecideEqualsModel(t *testing.T) {
 	want := []drop.Reason{
 		drop.Unset, drop.SourceIPSpoofed, drop.DestinationMACUnknown, drop.RouterNoService, drop.LinkLocalNoService, drop.NoRoute,
 		drop.RouteBlackhole, drop.RouteNoSuchTarget, drop.UnknownDestination, drop.DestinationCheck,
+		drop.GatewaySourceSpoofed, drop.GatewaySourcePrivate, drop.GatewaySourceShared, drop.GatewayNoPrivateAddress,
+		drop.GatewayNoPublicAddress, drop.GatewayDestinationPrivate, drop.GatewayDestinationShared, drop.GatewayReflection,
+		drop.ServiceSource, drop.ServiceDestination,
 		drop.NACLOut, drop.NACLIn, drop.SecurityGroupOut, drop.SecurityGroupIn, drop.Multicast,
 	}
 	for _, r := range want {
@@ -76,7 +81,7 @@ func edit(t *rapid.T, o *Objects) {
 	i := rapid.IntRange(0, 99).Draw(t, "where")
 	e := &o.ENIs[i%len(o.ENIs)]
 	g := &o.SecurityGroups[i%len(o.SecurityGroups)]
-	switch rapid.SampledFrom([]string{"nothing", "rules", "acl", "routes", "table", "aclOf", "groups", "check", "list", "remove", "swap", "order", "settings"}).Draw(t, "what") {
+	switch rapid.SampledFrom([]string{"nothing", "rules", "acl", "routes", "table", "aclOf", "groups", "check", "list", "remove", "swap", "public", "services", "gateway", "order", "settings"}).Draw(t, "what") {
 	case "rules":
 		g.Inbound, g.Outbound = genSGRules.Draw(t, "in"), genSGRules.Draw(t, "out")
 	case "acl":
@@ -117,9 +122,18 @@ func edit(t *rapid.T, o *Objects) {
 			if f := &o.ENIs[j]; f != e && f.Subnet == e.Subnet {
 				f.Addresses, e.Addresses = e.Addresses, f.Addresses
 				f.Prefixes, e.Prefixes = e.Prefixes, f.Prefixes
+				f.Public, e.Public = e.Public, f.Public
 				return
 			}
 		}
+	case "public":
+		e.Public = genPublic(t, e)
+	case "services":
+		if o.Services = o.Services[:0]; i%2 == 0 {
+			o.Services = append(o.Services, ServicePort{ID: "svc", VPC: "vpc-1", MAC: [6]byte{2, 2}, MTU: 1500, Queues: 1})
+		}
+	case "gateway":
+		o.Gateways[0].MAC[5]++
 	case "order":
 		slices.Reverse(o.ENIs)
 		slices.Reverse(o.SecurityGroups)

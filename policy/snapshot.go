@@ -51,6 +51,8 @@ type vpcPolicy struct {
 	cidrs     []netip.Prefix
 	resolver  netip.Addr
 	addresses *mapping.Table
+	public    *mapping.NAT
+	services  uint16 // port of its link-local services, NoENI if it has none
 }
 
 type subnetPolicy struct {
@@ -144,12 +146,16 @@ func (s *Snapshot) ENIByMAC(subnet uint16, mac [6]byte) (uint16, bool) {
 // router's for the router's own addresses, for the resolver and for the
 // link-local services. Nothing else is answered, the ENI's own addresses
 // neither, since who asks for those probes for a duplicate (docs/semantics.md
-// S4.3). It does not allocate.
+// S4.3). At a port that belongs to no ENI it is as ResolveOutside says. It
+// does not allocate.
 func (s *Snapshot) ResolveMAC(eni uint16, a netip.Addr) (mac [6]byte, ok bool) {
 	if !s.live(eni) {
 		return mac, false
 	}
 	r := &s.ENIs[eni]
+	if r.Outside() {
+		return r.RouterMAC, s.ResolveOutside(eni, a)
+	}
 	p := &s.subnets[r.Subnet]
 	if a == p.routerLL || a == route.RouterLinkLocal {
 		return r.RouterMAC, true

@@ -79,6 +79,10 @@ func (e *evaluation) explain(stage Stage, why drop.Reason) {
 			st.Half = info.Half
 		}
 	}
+	if e.explainOutside(&st) {
+		e.tr.Steps = append(e.tr.Steps, st)
+		return
+	}
 	switch stage {
 	case StageSource:
 		e.explainSource(&st)

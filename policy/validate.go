@@ -13,7 +13,7 @@ type checker struct {
 	o    *Objects
 	errs Errors
 
-	vpcs, subnets, tables, acls, groups, lists, instances, enis index
+	vpcs, subnets, tables, acls, groups, lists, instances, enis, gateways, services index
 }
 
 // index finds the objects of one kind by id.
@@ -33,6 +33,8 @@ func validate(o *Objects) (*checker, Errors) {
 	c.lists = indexOf(c, "prefix list", o.PrefixLists, func(l *PrefixList) (string, Pos) { return l.ID, l.Pos })
 	c.instances = indexOf(c, "instance", o.Instances, func(i *Instance) (string, Pos) { return i.ID, i.Pos })
 	c.enis = indexOf(c, "ENI", o.ENIs, func(e *ENI) (string, Pos) { return e.ID, e.Pos })
+	c.gateways = indexOf(c, "internet gateway", o.Gateways, func(g *InternetGateway) (string, Pos) { return g.ID, g.Pos })
+	c.services = indexOf(c, "service port", o.Services, func(p *ServicePort) (string, Pos) { return p.ID, p.Pos })
 
 	c.checkVPCs()
 	c.checkSubnets()
@@ -42,6 +44,7 @@ func validate(o *Objects) (*checker, Errors) {
 	c.checkGroups()
 	c.checkInstances()
 	c.checkENIs()
+	c.checkOutside()
 	c.errs.sort()
 	return c, c.errs
 }

@@ -170,6 +170,8 @@ func (c *checker) checkDestination(r *Route, owner, vpc string, dst netip.Prefix
 	switch {
 	case route.Diverts(dst):
 		c.errorf(r.Pos, "%s: no route may divert the link-local ranges %s and %s", owner, route.ServiceRange4, route.ServiceRange6)
+	case r.Target == TargetInternetGateway && (isBlock || within(dst, blocks)):
+		c.errorf(r.Pos, "%s: a destination inside the VPC cannot lead to an internet gateway", owner)
 	case r.Target == TargetLocal && !isBlock:
 		c.errorf(r.Pos, "%s: only a CIDR of VPC %q can be local", owner, vpc)
 	case !isBlock && within(dst, blocks):
@@ -197,6 +199,8 @@ func (c *checker) checkTarget(r *Route, owner, vpc string) {
 		if why := badID(r.TargetID); why != "" {
 			c.errorf(r.Pos, "%s: the gateway's name %s", owner, why)
 		}
+	case TargetInternetGateway:
+		c.sameVPC(r.Pos, owner, vpc, &c.gateways, r.TargetID, func(i int) string { return c.o.Gateways[i].VPC })
 	case TargetLocal, TargetBlackhole:
 		if r.TargetID != "" {
 			c.errorf(r.Pos, "%s: a local or blackhole route names no target, but this one names %q", owner, r.TargetID)

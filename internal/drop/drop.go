@@ -96,6 +96,16 @@ const (
 	RouteNoSuchTarget
 	UnknownDestination
 	DestinationCheck
+	GatewaySourceSpoofed
+	GatewaySourcePrivate
+	GatewaySourceShared
+	GatewayNoPrivateAddress
+	GatewayNoPublicAddress
+	GatewayDestinationPrivate
+	GatewayDestinationShared
+	GatewayReflection
+	ServiceSource
+	ServiceDestination
 	NACLOut
 	NACLIn
 	SecurityGroupOut
@@ -114,6 +124,7 @@ const (
 	TCPOutOfWindow
 	TTLExpired
 	NoBuffer
+	LinkLocalAllowanceExceeded
 
 	// tx
 	EgressRingFull
@@ -166,6 +177,16 @@ var infos = [Count]Info{
 	RouteNoSuchTarget:          {"route_no_such_target", StageSlowPath, HalfEgress, "CANNOT_ROUTE", "The chosen route's target is a gateway that this host does not have."},
 	UnknownDestination:         {"unknown_destination", StageSlowPath, HalfEgress, "UNKNOWN_DESTINATION", "No ENI of the VPC has the destination address."},
 	DestinationCheck:           {"destination_check", StageSlowPath, HalfIngress, "ENI_SOURCE_DEST_CHECK_RESTRICTION", "The destination address is not one of the receiving ENI's, and its source/destination check is on."},
+	GatewaySourceSpoofed:       {"igw_source_spoofed", StageSlowPath, HalfEgress, "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "A packet came by the internet gateway from an address of the VPC itself, or from one that no network has."},
+	GatewaySourcePrivate:       {"igw_source_private", StageSlowPath, HalfEgress, "IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS", "A packet came by the internet gateway from a private address (RFC 1918, RFC 4193)."},
+	GatewaySourceShared:        {"igw_source_shared", StageSlowPath, HalfEgress, "IGW_SOURCE_ADDRESS_NOT_IN_RFC6598_INGRESS", "A packet came by the internet gateway from the shared address space of RFC 6598."},
+	GatewayNoPrivateAddress:    {"igw_no_private_address", StageSlowPath, HalfEgress, "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", "A packet came by the internet gateway for an address that is no ENI's public one."},
+	GatewayNoPublicAddress:     {"igw_no_public_address", StageSlowPath, HalfEgress, "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "The source address has no public one, without which it cannot leave by the internet gateway."},
+	GatewayDestinationPrivate:  {"igw_destination_private", StageSlowPath, HalfEgress, "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS", "The internet gateway sends nothing to private addresses (RFC 1918, RFC 4193)."},
+	GatewayDestinationShared:   {"igw_destination_shared", StageSlowPath, HalfEgress, "IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS", "The internet gateway sends nothing to the shared address space of RFC 6598."},
+	GatewayReflection:          {"igw_reflection", StageSlowPath, HalfEgress, "IGW_NAT_REFLECTION", "The destination is a public address of the packet's own VPC, and the internet gateway reflects nothing."},
+	ServiceSource:              {"service_source", StageSlowPath, HalfEgress, "", "A packet came by the service port from an address that is no link-local service's."},
+	ServiceDestination:         {"service_destination", StageSlowPath, HalfEgress, "", "A packet came by the service port for an address that no ENI of the VPC has."},
 	NACLOut:                    {"nacl_out", StageSlowPath, HalfEgress, "SUBNET_ACL_RESTRICTION", "The network ACL of the source subnet denies the packet on its way out."},
 	NACLIn:                     {"nacl_in", StageSlowPath, HalfIngress, "SUBNET_ACL_RESTRICTION", "The network ACL of the destination subnet denies the packet on its way in."},
 	SecurityGroupOut:           {"security_group_out", StageSlowPath, HalfEgress, "ENI_SG_RULES_MISMATCH", "No outbound rule of the source ENI's security groups admits the flow."},
@@ -182,6 +203,7 @@ var infos = [Count]Info{
 	TCPOutOfWindow:             {"tcp_out_of_window", StageTrack, "", "", "A TCP segment of a known connection lies outside its windows: sequence number or acknowledgement cannot be its sender's."},
 	TTLExpired:                 {"ttl_expired", StageRewrite, HalfEgress, "", "The TTL or hop limit does not suffice to cross the router."},
 	NoBuffer:                   {"no_buffer", StageRewrite, HalfIngress, "", "No packet buffer was to be had for the fragments of a packet that is longer than the destination ENI's MTU."},
+	LinkLocalAllowanceExceeded: {"linklocal_allowance_exceeded", StageRewrite, HalfEgress, "", "The ENI has sent more packets a second to link-local services than its linklocal_rate."},
 	EgressRingFull:             {"egress_ring_full", StageTx, HalfIngress, "", "The ring to the lcore that serves the destination queue is full."},
 	TxQueueFull:                {"tx_queue_full", StageTx, HalfIngress, "", "The destination ENI's receive queue is full: the guest takes packets more slowly than they come (ENA: rx_overruns)."},
 	Shutdown:                   {"shutdown", StageTx, "", "", "The packet was still in nitrod when it stopped."},

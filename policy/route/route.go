@@ -16,18 +16,19 @@ type Target uint8
 // The targets. The zero value is none of them, so that a route without a
 // target leads nowhere.
 const (
-	TargetNone      Target = iota
-	TargetLocal            // the VPC
-	TargetENI              // the ENI in Entry.ENI
-	TargetBlackhole        // drop
-	TargetGateway          // a gateway that this host does not have
+	TargetNone            Target = iota
+	TargetLocal                  // the VPC
+	TargetENI                    // the ENI in Entry.ENI
+	TargetBlackhole              // drop
+	TargetGateway                // a gateway that this host does not have
+	TargetInternetGateway        // the internet gateway in Entry.ENI
 )
 
 // Entry is one route.
 type Entry struct {
 	Destination netip.Prefix
 	Target      Target
-	ENI         uint16 // index of the ENI, for TargetENI
+	ENI         uint16 // index of the ENI, or of the internet gateway among the ENIs
 	Gateway     string // name of the gateway, for TargetGateway
 }
 

@@ -119,3 +119,9 @@ func NeverRouted(p netip.Prefix) string {
 // routed reports whether a block in which no VPC may lie has addresses that are
 // routed all the same: of ::/96 only two are special.
 func routed(p netip.Prefix) bool { return Classify(p.Addr().Next().Next()) == Routable }
+
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+// IsShared reports whether a lies in the space that carriers share (RFC 6598),
+// which is no more public than private addresses are. It does not allocate.
+func IsShared(a netip.Addr) bool { return shared.Contains(a) }
