@@ -13,6 +13,7 @@ import (
 
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/hugemem"
+	"github.com/nitrod/nitrod/internal/prefetch"
 	"github.com/nitrod/nitrod/internal/sigindex"
 )
 
@@ -43,6 +44,8 @@ type Table struct {
 	live       atomic.Uint32
 	ended      [NumKinds]uint64 // early, by kind
 	hand       uint32
+	lines      prefetch.Lines // of Expire, as is due
+	due        [prefetch.Max]uint32
 
 	sessionBlock *hugemem.Block[Session]
 }
@@ -255,15 +258,26 @@ func (t *Table) Remove(id uint32) {
 // now. It returns how many it ended.
 func (t *Table) Expire(now int64, n int) int {
 	high, ended := t.high.Load(), 0
-	for range min(n, int(high)) {
-		if t.hand >= high {
-			t.hand = 0
+	for left := min(n, int(high)); left > 0; {
+		// In groups: where a session stands in the index is anywhere in memory, and
+		// the misses of a group overlap.
+		group, found := min(left, len(t.due)), 0
+		left -= group
+		for range group {
+			if t.hand >= high {
+				t.hand = 0
+			}
+			if s := &t.sessions[t.hand]; s.Live() && s.Expired(now) {
+				t.lines[found], t.due[found] = t.index.Address(s.place&hashMask), t.hand
+				found++
+			}
+			t.hand++
 		}
-		if s := &t.sessions[t.hand]; s.Live() && s.Expired(now) {
-			t.Remove(t.hand)
-			ended++
+		prefetch.First(&t.lines, found)
+		for _, id := range t.due[:found] {
+			t.Remove(id)
 		}
-		t.hand++
+		ended += found
 	}
 	return ended
 }

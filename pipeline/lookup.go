@@ -28,17 +28,18 @@ func (w *Worker) hash(to int) {
 }
 
 // lookup is the stage that finds the flow-cache entries of the burst, and asks
-// for the sessions to which they refer.
+// for the sessions to which they refer, or where there is no entry for the place
+// where the slow path will look for one.
 func (w *Worker) lookup() {
 	b := &w.burst
 	n := b.n
 	w.cache.LookupBurst(b.places[:n], b.keys[:n], b.entry[:n])
-	wanted := 0
-	for _, id := range b.entry[:n] {
+	for i, id := range b.entry[:n] {
 		if id != flowcache.None {
-			w.lines[wanted&(prefetch.Max-1)] = w.sessions.Address(w.cache.At(id).Session())
-			wanted++
+			w.lines[i&(prefetch.Max-1)] = w.sessions.Address(w.cache.At(id).Session())
+		} else {
+			w.lines[i&(prefetch.Max-1)] = w.sessions.Bucket(flowcache.HashOf(b.places[i], &b.keys[i]))
 		}
 	}
-	prefetch.First(&w.lines, wanted)
+	prefetch.First(&w.lines, n)
 }

@@ -40,6 +40,7 @@ type Cache struct {
 	live    atomic.Uint32
 	hand    uint32 // where Expire goes on
 	lines   prefetch.Lines
+	due     [prefetch.Max]uint32 // of Expire
 
 	entryBlock *hugemem.Block[Entry]
 	hashBlock  *hugemem.Block[uint64]
@@ -280,15 +281,25 @@ func (c *Cache) Expire(tick, idle uint16, n int) int {
 	if high == 0 {
 		return 0
 	}
-	for range min(n, int(high)) {
-		if c.hand >= high {
-			c.hand = 0
+	for left := min(n, int(high)); left > 0; {
+		// In groups, so that the index's cache misses overlap.
+		group, found := min(left, len(c.due)), 0
+		left -= group
+		for range group {
+			if c.hand >= high {
+				c.hand = 0
+			}
+			if e := &c.entries[c.hand]; e.Key.Tail != 0 && tick-e.Used() > idle {
+				c.lines[found], c.due[found] = c.index.Address(c.hashes[c.hand]), c.hand
+				found++
+			}
+			c.hand++
 		}
-		if e := &c.entries[c.hand]; e.Key.Tail != 0 && tick-e.Used() > idle {
-			c.remove(c.hand)
-			removed++
+		prefetch.First(&c.lines, found)
+		for _, id := range c.due[:found] {
+			c.remove(id)
 		}
-		c.hand++
+		removed += found
 	}
 	return removed
 }
