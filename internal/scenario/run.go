@@ -15,6 +15,7 @@ import (
 	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/control"
 	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/internal/packet/text"
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/simport"
@@ -322,11 +323,27 @@ func (r *run) take() bool {
 		for q := range int(max(1, r.snap.ENIs[i].Queues)) {
 			p.Drain(q, func(f []byte) {
 				any = true
-				r.received = append(r.received, arrival{eni: id, frame: slices.Clone(f)})
+				if !unasked(f) || r.step != nil && r.step.wantsAdverts() {
+					r.received = append(r.received, arrival{eni: id, frame: slices.Clone(f)})
+				}
 			})
 		}
 	}
 	return any
+}
+
+// unasked reports whether a frame is a router advertisement to all nodes, which
+// comes from time to time.
+func unasked(frame []byte) bool {
+	p := text.Decode(frame)
+	return p.Kind == text.IPv6 && p.Proto == packet.ProtoICMPv6 && p.Type == packet.ICMPv6RouterAdvert && p.Dst == allNodes
+}
+
+var allNodes = netip.MustParseAddr("ff02::1")
+
+// wantsAdverts reports whether the step says something of advertisements.
+func (st *step) wantsAdverts() bool {
+	return slices.ContainsFunc(st.Expect.all, func(l line) bool { return strings.Contains(l.text, allNodes.String()) })
 }
 
 // packet reads a packet's text for sending.

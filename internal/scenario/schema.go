@@ -78,7 +78,8 @@ type step struct {
 	// Packets that guests receive in this step, all of them, in the order of each ENI: one or a list, in
 	// the packet language, of which only what is written is compared. `delivered` stands for each packet
 	// sent, at the ENI that it is for, with a TTL of one less if a router is in between; `anything`
-	// compares nothing. Without the key nobody receives anything.
+	// compares nothing. Without the key nobody receives anything. Router advertisements to all nodes are
+	// left out, unless the step expects one, to `ff02::1`.
 	Expect lines `yaml:"expect"`
 
 	// How many packets ENIs receive in this step, by ENI, in place of `expect`.
