@@ -15,7 +15,7 @@ packages=(
     build-essential pkg-config make git
     libdpdk-dev dpdk
     iproute2 iputils-ping iperf3 tcpdump netcat-openbsd ethtool procps kmod
-    udhcpc curl ca-certificates openssl unzip python3
+    udhcpc isc-dhcp-client curl ca-certificates openssl unzip python3
 )
 
 installed() {

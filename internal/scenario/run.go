@@ -176,6 +176,7 @@ func (r *run) put(tree *config.Tree) {
 func (r *run) start() {
 	r.load(&r.s.doc.Config)
 	c := wiring.EngineConfig(r.cfg)
+	c.AdvertEvery = 0 // nobody would expect what routers say unasked while time goes by
 	c.Flows, c.Sessions, c.Clock = min(c.Flows, maxTable), min(c.Sessions, maxTable), r
 	r.pool = simport.NewPool(slots, slotSize)
 	queues := make([][]simport.Queue, r.lcores)
