@@ -123,6 +123,7 @@ func printExceeded(w io.Writer, enis map[string]control.ENI) {
 		}{
 			{"pps_allowance_exceeded", e.PPSExceeded},
 			{"conntrack_allowance_exceeded", e.ConntrackExceeded},
+			{"linklocal_allowance_exceeded", e.LinkLocalExceeded},
 		} {
 			if c.n != 0 {
 				fmt.Fprintf(w, "%s%s\t%s\t%d\n", heading, id, c.name, c.n)

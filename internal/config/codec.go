@@ -59,7 +59,7 @@ var byType = map[reflect.Type]*codec{
 	reflect.TypeFor[protocol]():      codecOf("protocol", "tcp, udp, icmp, icmpv6, all, or a protocol number from -1 to 255", "", parseProtocol),
 	reflect.TypeFor[portRange]():     codecOf("ports", "a port such as 80, a range such as 1000-2000, or all", "", parsePorts),
 	reflect.TypeFor[icmpValue]():     codecOf("0-255 or `all`", "a number from 0 to 255, or all", "", parseICMPValue),
-	reflect.TypeFor[target]():        codecOf("route target", "local, blackhole, eni:ID or gateway:NAME", "", parseTarget),
+	reflect.TypeFor[target]():        codecOf("route target", "local, blackhole, eni:ID, internet_gateway:ID or gateway:NAME", "", parseTarget),
 	reflect.TypeFor[liveFlows]():     codecOf("`aws`, `cut` or `drain=TIME`", "aws, cut, or drain= and a time in whole seconds up to 8h, such as drain=30s", "", parseLiveFlows),
 }
 
@@ -185,6 +185,8 @@ func parseTarget(s string) (target, bool) {
 	switch kind {
 	case "eni":
 		return target{policy.TargetENI, id}, validID(id)
+	case "internet_gateway":
+		return target{policy.TargetInternetGateway, id}, validID(id)
 	case "gateway":
 		return target{policy.TargetGateway, id}, validID(id)
 	}

@@ -34,7 +34,8 @@ type Config struct {
 	// Objects is the VPC configuration, in the order of the file.
 	Objects policy.Objects
 
-	// Ports has one port for each of Objects.ENIs, in the same order.
+	// Ports has one port for each of Objects.ENIs, Gateways and Services, in this
+	// order.
 	Ports []Port
 
 	doc document // as it was read, for Diff

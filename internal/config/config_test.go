@@ -48,7 +48,7 @@ func TestExample(t *testing.T) {
 		Addresses:       []netip.Addr{netip.MustParseAddr("10.0.1.10"), netip.MustParseAddr("2001:db8:0:101::10")},
 		SecurityGroups:  []string{"web"},
 		SourceDestCheck: true, MTU: 1500, Queues: 1,
-		TCPEstablished: 432000, UDP: 30, UDPStream: 180, FragmentRate: 1024,
+		TCPEstablished: 432000, UDP: 30, UDPStream: 180, FragmentRate: 1024, LinkLocalRate: 1024,
 	}
 	if diff := cmp.Diff(wantWeb, o.ENIs[0], cmpopts.IgnoreTypes(policy.Pos{}), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("ENI web (-want +got):\n%s", diff)

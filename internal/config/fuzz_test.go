@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"github.com/nitrod/nitrod/policy"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,13 +46,25 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// ownerOf returns whose port stands at place i of Config.Ports.
+func ownerOf(o *policy.Objects, i int) (id string, queues int) {
+	if i < len(o.ENIs) {
+		return o.ENIs[i].ID, o.ENIs[i].Queues
+	}
+	if i -= len(o.ENIs); i < len(o.Gateways) {
+		return o.Gateways[i].ID, o.Gateways[i].Queues
+	}
+	i -= len(o.Gateways)
+	return o.Services[i].ID, o.Services[i].Queues
+}
+
 func checkLoaded(t *testing.T, cfg *Config) {
-	if len(cfg.Ports) != len(cfg.Objects.ENIs) {
-		t.Fatalf("%d ports for %d ENIs", len(cfg.Ports), len(cfg.Objects.ENIs))
+	if len(cfg.Ports) != len(cfg.Objects.ENIs)+len(cfg.Objects.Gateways)+len(cfg.Objects.Services) {
+		t.Fatalf("%d ports for %d ENIs, %d gateways and %d service ports", len(cfg.Ports), len(cfg.Objects.ENIs), len(cfg.Objects.Gateways), len(cfg.Objects.Services))
 	}
 	for i, p := range cfg.Ports {
-		if e := cfg.Objects.ENIs[i]; p.ENI != e.ID || p.TxQueues > e.Queues || p.TxQueues < 1 || p.RxQueues < 1 {
-			t.Errorf("port %+v of ENI %+v", p, e)
+		if id, queues := ownerOf(&cfg.Objects, i); p.ENI != id || p.TxQueues > queues || p.TxQueues < 1 || p.RxQueues < 1 {
+			t.Errorf("port %+v of %s with %d queues", p, id, queues)
 		}
 		if (p.Device == "") == (p.Tap == nil) {
 			t.Errorf("port %+v has not exactly one device", p)

@@ -35,6 +35,12 @@ func (d *decoder) objects(doc *document) policy.Objects {
 			return policy.Instance{ID: i.ID, ConntrackAllowance: i.ConntrackAllowance, Pos: i.Pos}
 		}),
 		ENIs: convert(doc.ENIs, func(e *eniDoc) policy.ENI { return eni(e, nitro[e.Instance].established()) }),
+		Gateways: convert(doc.Gateways, func(g *gatewayDoc) policy.InternetGateway {
+			return policy.InternetGateway{ID: g.ID, VPC: g.VPC, MAC: g.MAC, MTU: g.MTU, Queues: g.Queues, Pos: g.Pos}
+		}),
+		Services: convert(doc.Services, func(p *serviceDoc) policy.ServicePort {
+			return policy.ServicePort{ID: p.ID, VPC: p.VPC, MAC: p.MAC, MTU: p.MTU, Queues: p.Queues, Pos: p.Pos}
+		}),
 	}
 }
 
@@ -194,6 +200,10 @@ func eni(e *eniDoc, established time.Duration) policy.ENI {
 		ConntrackGuaranteed: e.ConntrackGuaranteed,
 		ConntrackHalfOpen:   e.ConntrackHalfOpen,
 		FragmentRate:        e.FragmentRate,
-		Pos:                 e.Pos,
+		LinkLocalRate:       e.LinkLocalRate,
+		Public: convert(e.Public, func(p *publicDoc) policy.PublicAddress {
+			return policy.PublicAddress{Private: p.Private, Public: p.Public, Pos: p.Pos}
+		}),
+		Pos: e.Pos,
 	}
 }

@@ -52,6 +52,12 @@ type document struct {
 
 	// Network interfaces: what a guest is given, and the port through which it is reached.
 	ENIs []eniDoc `yaml:"enis" noun:"ENI"`
+
+	// Ways to the world: an uplink for each VPC, with one-to-one translation of addresses.
+	Gateways []gatewayDoc `yaml:"internet_gateways" noun:"internet gateway"`
+
+	// Where the link-local services of a VPC are: DNS, metadata, time and activation.
+	Services []serviceDoc `yaml:"services" noun:"service port"`
 }
 
 // Host is what nitrod takes from the machine.

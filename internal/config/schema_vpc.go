@@ -56,7 +56,7 @@ type routeDoc struct {
 	// The addresses that the route leads to.
 	Destination netip.Prefix `yaml:"destination" required:"true"`
 
-	// `local`, `blackhole` (dropped as `route_blackhole`), `eni:ID`, or `gateway:NAME` for a gateway
+	// `local`, `blackhole` (dropped as `route_blackhole`), `eni:ID`, `internet_gateway:ID`, or `gateway:NAME` for a gateway
 	// that this host does not have (dropped as `route_no_such_target`).
 	Target target `yaml:"target" required:"true"`
 
@@ -226,6 +226,9 @@ type eniDoc struct {
 	// them are its own; its guest decides what they are for.
 	Prefixes []netip.Prefix `yaml:"prefixes"`
 
+	// By which public addresses the VPC's internet gateway translates some of its IPv4 addresses.
+	Public []publicDoc `yaml:"public_addresses" noun:"public address"`
+
 	// Its security groups; their rules are taken together.
 	SecurityGroups []string `yaml:"security_groups" as:"id" required:"true"`
 
@@ -265,7 +268,65 @@ type eniDoc struct {
 	// default is AWS's.
 	FragmentRate int `yaml:"fragment_rate" default:"1024" min:"0" max:"100000000"`
 
+	// Packets that it may send a second to link-local services, all together; 0 is no limit. Those
+	// beyond it are dropped and counted as `linklocal_allowance_exceeded`. The default is AWS's.
+	LinkLocalRate int `yaml:"linklocal_rate" default:"1024" min:"0" max:"100000000"`
+
 	// How the guest is reached.
+	Port *Port `yaml:"port" required:"true"`
+
+	Pos policy.Pos
+}
+
+type publicDoc struct {
+	// One of the ENI's IPv4 addresses.
+	Private netip.Addr `yaml:"private" required:"true"`
+
+	// The public address by which the world knows it.
+	Public netip.Addr `yaml:"public" required:"true"`
+
+	Pos policy.Pos
+}
+
+type gatewayDoc struct {
+	// Its name, which no ENI has.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// The VPC whose way to the world it is. A VPC has one at most.
+	VPC string `yaml:"vpc" as:"id" required:"true"`
+
+	// The MAC address of the next hop behind the port; the interface of a tap gets it.
+	MAC mac `yaml:"mac" required:"true"`
+
+	// The MTU of the way to the world.
+	MTU int `yaml:"mtu" default:"1500" min:"1280" max:"9001"`
+
+	// Queues in which packets leave.
+	Queues int `yaml:"queues" default:"1" min:"1" max:"128"`
+
+	// The uplink.
+	Port *Port `yaml:"port" required:"true"`
+
+	Pos policy.Pos
+}
+
+type serviceDoc struct {
+	// Its name, which no ENI and no internet gateway has.
+	ID string `yaml:"id" as:"id" required:"true"`
+
+	// The VPC whose link-local services are behind the port. A VPC has one such port at most.
+	VPC string `yaml:"vpc" as:"id" required:"true"`
+
+	// The MAC address of the host that offers the services; the interface of a tap gets it.
+	MAC mac `yaml:"mac" required:"true"`
+
+	// The MTU of the way to it.
+	MTU int `yaml:"mtu" default:"1500" min:"1280" max:"9001"`
+
+	// Queues in which packets go there.
+	Queues int `yaml:"queues" default:"1" min:"1" max:"128"`
+
+	// How it is reached.
 	Port *Port `yaml:"port" required:"true"`
 
 	Pos policy.Pos

@@ -58,6 +58,7 @@ type ENI struct {
 	// ENA's counters of what exceeded an allowance (docs/semantics.md S5.1).
 	PPSExceeded        uint64 `json:"pps_allowance_exceeded"`
 	ConntrackExceeded  uint64 `json:"conntrack_allowance_exceeded"`
+	LinkLocalExceeded  uint64 `json:"linklocal_allowance_exceeded"`
 	ConntrackAvailable *int64 `json:"conntrack_allowance_available,omitempty"` // absent without a limit
 
 	ConntrackUsed int64  `json:"conntrack_used"`

@@ -188,7 +188,7 @@ func (s *Server) stats() Stats {
 		}
 		c := e.ENI(uint16(i))
 		eni := ENI{RxPackets: c.RxPackets, RxBytes: c.RxBytes, TxPackets: c.TxPackets, TxBytes: c.TxBytes, Drops: c.Drops,
-			PPSExceeded: c.PPSExceeded, ConntrackExceeded: c.ConntrackExceeded,
+			PPSExceeded: c.PPSExceeded, ConntrackExceeded: c.ConntrackExceeded, LinkLocalExceeded: c.LinkLocalExceeded,
 			ConntrackUsed: e.Allowances().UsedByENI(uint16(i)), HalfOpen: e.Allowances().HalfOpen(uint16(i))}
 		if left, limited := e.Allowances().AvailableToENI(uint16(i)); limited {
 			eni.ConntrackAvailable = &left

@@ -51,7 +51,7 @@ func (d *daemon) demo(ctx context.Context) error {
 // serveGuests starts the servers and returns what ends them.
 func (d *daemon) serveGuests() (stop func()) {
 	var ends []func()
-	for i := range d.cfg.Ports {
+	for i := range d.cfg.Objects.ENIs {
 		t := d.cfg.Ports[i].Tap
 		if t == nil || t.Namespace == "" {
 			continue
@@ -119,7 +119,7 @@ func iperf3In(namespace string) (stop func(), err error) {
 func (d *daemon) hints() {
 	var from string
 	var to []netip.Addr
-	for i := range d.cfg.Ports {
+	for i := range d.cfg.Objects.ENIs {
 		t := d.cfg.Ports[i].Tap
 		if t == nil || t.Namespace == "" {
 			continue

@@ -45,19 +45,22 @@ func pciAddress(device string) string {
 	return address
 }
 
-// openPorts opens every ENI's port. A port that cannot be had is an error of
+// openPorts opens all ports. A port that cannot be had is an error of
 // the configuration, at its line.
 func (d *daemon) openPorts() error {
 	for i := range d.cfg.Ports {
 		c := &d.cfg.Ports[i]
-		p, err := d.openPort(c, &d.cfg.Objects.ENIs[i])
+		eni, ok := d.snap.ENIByID(c.ENI)
+		if !ok {
+			return fmt.Errorf("a port belongs to %s, which there is not", c.ENI)
+		}
+		p, err := d.openPort(c, &d.snap.ENIs[eni])
 		if err != nil {
-			return config.Errors{&policy.Error{Pos: c.Pos, Msg: fmt.Sprintf("port of ENI %s: %v", c.ENI, err)}}
+			return config.Errors{&policy.Error{Pos: c.Pos, Msg: fmt.Sprintf("port of %s: %v", c.ENI, err)}}
 		}
 		d.ports = append(d.ports, p)
 		d.later(p.close)
 		if c.Tap != nil && c.Tap.Configure {
-			eni, _ := d.snap.ENIByID(c.ENI)
 			if err := configureGuest(c.Tap, d.snap.ENI(eni)); err != nil {
 				return config.Errors{&policy.Error{Pos: c.Tap.Pos, Msg: err.Error()}}
 			}
@@ -66,11 +69,11 @@ func (d *daemon) openPorts() error {
 	return nil
 }
 
-func (d *daemon) openPort(c *config.Port, eni *policy.ENI) (*port, error) {
+func (d *daemon) openPort(c *config.Port, eni *policy.ENIRecord) (*port, error) {
 	if c.Tap != nil {
 		t, err := dpdk.OpenTap(dpdk.TapConfig{
 			Name: c.Tap.Name, Netns: c.Tap.Namespace, CreateNetns: c.Tap.CreateNamespace,
-			MAC: eni.MAC[:], MTU: eni.MTU, Queues: c.RxQueues, Pool: d.pool,
+			MAC: eni.MAC[:], MTU: int(eni.MTU), Queues: c.RxQueues, Pool: d.pool,
 		})
 		if err != nil {
 			return nil, err
@@ -78,7 +81,7 @@ func (d *daemon) openPort(c *config.Port, eni *policy.ENI) (*port, error) {
 		return &port{Port: t.Port, tap: t}, nil
 	}
 	p, err := dpdk.OpenPort(dpdk.PortConfig{
-		Device: c.Device, Pool: d.pool, RxQueues: c.RxQueues, TxQueues: c.TxQueues, MTU: eni.MTU,
+		Device: c.Device, Pool: d.pool, RxQueues: c.RxQueues, TxQueues: c.TxQueues, MTU: int(eni.MTU),
 	})
 	if err != nil {
 		return nil, err
