@@ -3,10 +3,11 @@ package config
 import (
 	"bytes"
 	"errors"
-	"github.com/nitrod/nitrod/policy"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/nitrod/nitrod/policy"
 )
 
 // Whatever the bytes, Parse returns a configuration whose parts fit together,
