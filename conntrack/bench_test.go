@@ -31,7 +31,7 @@ func TestNoAllocation(t *testing.T) {
 		},
 		"Find a reply":      func() { tab.Find(known.Hash, &reply, known.VPC, known.Now) },
 		"Find nothing":      func() { tab.Find(fresh.Hash, &fresh.Key, fresh.VPC, fresh.Now) },
-		"Count":             func() { tab.At(id).Count(1, 60, 8) },
+		"Count":             func() { tab.At(id).Count(1, 60, known.Now) },
 		"Enter":             func() { tab.Enter(id, Established, 1000*second, true) },
 		"Expire":            func() { tab.Expire(0, 64) },
 		"Read":              func() { tab.Read(id, &copied) },

@@ -39,7 +39,7 @@ func (b *Between) Parts() []Part {
 
 // consider adds session id if it has a say.
 func (b *Between) consider(id uint32, s *Session, k *hash.FlowKey, vpc, to uint16, now int64) {
-	if s.Expired(now) {
+	if s.Over(now) {
 		return
 	}
 	for dir, is := range s.ways(k, vpc) {

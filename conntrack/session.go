@@ -82,6 +82,12 @@ func (s *Session) Timeout() int64 { return int64(uint32(s.clock)) * millisecond 
 // Created returns the time of its first packet in nanoseconds, to the second.
 func (s *Session) Created() int64 { return int64(uint32(s.owners)) * second }
 
+// CreatedBefore reports whether it was created in a second before that of a time
+// in nanoseconds.
+func (s *Session) CreatedBefore(at int64) bool {
+	return int32(uint32(s.owners)-uint32(at/second)) < 0
+}
+
 // Packets returns how many packets went in direction dir.
 func (s *Session) Packets(dir int) uint64 { return s.packets[dir&1] & packetMask }
 

@@ -104,7 +104,7 @@ func (t *Table) Memory() hugemem.Kind { return t.sessionBlock.Kind }
 func (t *Table) At(id uint32) *Session { return &t.sessions[id] }
 
 // Find returns the session to which a packet with the given key belongs, and
-// the packet's direction in it, or NoSession. A session found expired is
+// the packet's direction in it, or NoSession. A session found over by time is
 // removed.
 func (t *Table) Find(h uint64, k *hash.FlowKey, vpc uint16, now int64) (id uint32, dir int) {
 	cur := t.index.Each(h)
@@ -114,7 +114,7 @@ func (t *Table) Find(h uint64, k *hash.FlowKey, vpc uint16, now int64) (id uint3
 		if dir < 0 {
 			continue
 		}
-		if s.Expired(now) {
+		if s.Over(now) {
 			t.Remove(id)
 			return NoSession, 0
 		}
@@ -267,7 +267,7 @@ func (t *Table) Expire(now int64, n int) int {
 			if t.hand >= high {
 				t.hand = 0
 			}
-			if s := &t.sessions[t.hand]; s.Live() && s.Expired(now) {
+			if s := &t.sessions[t.hand]; s.Live() && s.Over(now) {
 				t.lines[found], t.due[found] = t.index.Address(s.place&hashMask), t.hand
 				found++
 			}

@@ -63,11 +63,25 @@ func wider(s *conntrack.Session, dir int, d *policy.Decision) bool {
 // Sessions that the packet replaces, or that their security group's choice ends
 // (policy.LiveFlows), go first.
 func (w *Worker) admit(m *Meta, k *hash.FlowKey) (admission, policy.Decision) {
+	for {
+		a, d := w.admitBy(m, k)
+		goOn := true
+		for _, p := range a.Parts() {
+			goOn = w.goesOn(p.ID, p.Dir, m) && goOn
+		}
+		if goOn {
+			return a, d
+		}
+	}
+}
+
+// admitBy is admit by the sessions as they are.
+func (w *Worker) admitBy(m *Meta, k *hash.FlowKey) (admission, policy.Decision) {
 	snap := w.view.snap
 	a, far := noAdmission, noENI
 	var s *conntrack.Session
 	id, dir := w.sessions.Find(m.Hash, k, m.VPC, w.now)
-	if id != conntrack.NoSession && w.goesOn(id, dir, m) {
+	if id != conntrack.NoSession {
 		s = w.sessions.At(id)
 		a, far = admissionBy(id, s, dir), s.End(1-dir)
 	}
@@ -76,28 +90,13 @@ func (w *Worker) admit(m *Meta, k *hash.FlowKey) (admission, policy.Decision) {
 	if !wider(s, dir, &d) {
 		return a, d
 	}
-	b := w.between(m, k, d.Egress)
+	b := w.sessions.Between(m.Hash, k, m.VPC, d.Egress, w.now)
 	if b == a.Between {
 		return a, d
 	}
 	a.Between = b
 	a.ask(&w.query, d.Egress)
 	return a, snap.Decide(&w.query, nil)
-}
-
-// between returns the sessions that speak for a packet from one ENI to another,
-// after those have gone that it ends.
-func (w *Worker) between(m *Meta, k *hash.FlowKey, to uint16) conntrack.Between {
-	for {
-		b := w.sessions.Between(m.Hash, k, m.VPC, to, w.now)
-		on := true
-		for _, part := range b.Parts() {
-			on = on && w.goesOn(part.ID, part.Dir, m)
-		}
-		if on {
-			return b
-		}
-	}
 }
 
 // goesOn reports whether a session outlives the packet that has just found it;
@@ -108,7 +107,14 @@ func (w *Worker) goesOn(id uint32, dir int, m *Meta) bool {
 		w.sessions.Remove(id)
 		return false
 	}
-	switch fate, until := fateOf(w.view.snap, s, w.now); fate {
+	return w.meetsFate(id)
+}
+
+// meetsFate does to a session what the policy in force means to it, and reports
+// whether it lives on.
+func (w *Worker) meetsFate(id uint32) bool {
+	s := w.sessions.At(id)
+	switch fate, until := fateOf(w.view, s, w.now); fate {
 	case fateCut:
 		w.sessions.Remove(id)
 		return false
@@ -132,12 +138,16 @@ const (
 
 // fateOf returns what becomes of a session under a policy, and for fateDrains
 // until when, in nanoseconds.
-func fateOf(snap *policy.Snapshot, s *conntrack.Session, now int64) (f fate, until int64) {
+func fateOf(v *view, s *conntrack.Session, now int64) (f fate, until int64) {
+	snap := v.snap
 	draining, over := s.Draining(now)
 	if over {
 		return fateCut, 0
 	}
 	for end := range 2 {
+		if eni := s.End(end); snap.ENIs[eni].Dead() || s.CreatedBefore(v.born[eni]) {
+			return fateCut, 0 // it was another ENI's, or its ENI is no more
+		}
 		if !s.Tracked(end) {
 			continue
 		}

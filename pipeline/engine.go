@@ -276,7 +276,7 @@ func (e *Engine) SetPolicy(snap *policy.Snapshot) error {
 			return errors.New("pipeline: ENI " + id + " has another number of queues than its port was made for")
 		}
 	}
-	v, err := newView(snap, e.rss, e.lcores, e.cfg.AdvertEvery)
+	v, err := e.newView(snap, e.view.Load())
 	if err != nil {
 		return err
 	}

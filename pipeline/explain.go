@@ -241,7 +241,7 @@ func (x *Explanation) between(e *Engine, v *view, to uint16) conntrack.Between {
 	b := table.LookupBetween(x.Hash, &x.Key, m.VPC, to, e.Now())
 	var s conntrack.Session
 	goesOn := func(id uint32, dir int) bool {
-		return id != conntrack.NoSession && table.Read(id, &s) && (m.class == classICMPError || goesOn(v.snap, m, &s, dir, e.Now()))
+		return id != conntrack.NoSession && table.Read(id, &s) && (m.class == classICMPError || goesOn(v, m, &s, dir, e.Now()))
 	}
 	if !goesOn(b.Main, b.MainDir) {
 		b.Main = conntrack.NoSession
@@ -280,7 +280,7 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 			(!entry.Forward() || entry.Session() == conntrack.NoSession || usable && x.Session.Incarnation() == entry.Incarnation())
 		x.Stale = !x.Cached
 	}
-	x.HasSession = usable && (x.Cached || goesOn(v.snap, m, &x.Session, x.Dir, e.Now()))
+	x.HasSession = usable && (x.Cached || goesOn(v, m, &x.Session, x.Dir, e.Now()))
 	q := flowQuery(m, k, [6]byte(frame[0:6]))
 	a, d := x.admit(e, v, &q, x.HasSession)
 	x.by = d
@@ -328,8 +328,8 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 }
 
 // goesOn reports whether a session outlives a packet in direction dir.
-func goesOn(snap *policy.Snapshot, m *Meta, s *conntrack.Session, dir int, now int64) bool {
-	f, _ := fateOf(snap, s, now)
+func goesOn(v *view, m *Meta, s *conntrack.Session, dir int, now int64) bool {
+	f, _ := fateOf(v, s, now)
 	return f != fateCut && !m.renews(s, dir)
 }
 

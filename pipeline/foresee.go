@@ -60,11 +60,12 @@ type Foresight struct {
 // Foresee prepares to look ahead to next, which must have been compiled with the
 // snapshot in force as the one before.
 func (e *Engine) Foresee(next *policy.Snapshot) (*Foresight, error) {
-	then, err := newView(next, e.rss, e.lcores, e.cfg.AdvertEvery)
+	now := e.view.Load()
+	then, err := e.newView(next, now)
 	if err != nil {
 		return nil, err
 	}
-	return &Foresight{e: e, now: e.view.Load(), then: then}, nil
+	return &Foresight{e: e, now: now, then: then}, nil
 }
 
 // Each calls visit for each live flow at whose ENIs the snapshot changes
@@ -116,7 +117,7 @@ func (f *Foresight) ofSession(lcore int, s *conntrack.Session) bool {
 // drains already goes on doing so.
 func (f *Foresight) choices(s *conntrack.Session) {
 	now := f.e.Now()
-	fate, until := fateOf(f.then.snap, s, now)
+	fate, until := fateOf(f.then, s, now)
 	f.flow.Cut, f.flow.Drains = fate == fateCut, 0
 	if fate == fateDrains {
 		f.flow.Drains = until - now

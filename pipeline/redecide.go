@@ -22,13 +22,19 @@ type redecision struct {
 	until  int64  // the time to which an old verdict may serve
 	left   uint32 // flow-cache entries to look at
 	hand   uint32 // the next of them
+	ending uint32 // sessions to look at, before those: the change may end some
+	ended  uint32 // the next of them
 	budget int    // flows to judge anew in this round, besides new ones
 	own    bool   // the packet in hand is one of them
 }
 
-// sweepSlice bounds the entries that one slice of the sweep judges anew: some
-// 20 us of work.
-const sweepSlice = 64
+const (
+	// sweepSlice bounds the entries that one slice of the sweep judges anew: some
+	// 20 us of work.
+	sweepSlice = 64
+	// endSlice bounds the sessions that one slice looks at.
+	endSlice = 512
+)
 
 // policyChanged begins a sweep. The time to which old verdicts serve is that of
 // the oldest change whose sweep has not ended, so that changes in quick
@@ -39,6 +45,10 @@ func (w *Worker) policyChanged() {
 		r.until = w.now + int64(w.engine.cfg.RedecideWithin)
 	}
 	r.left, r.hand = w.cache.High(), 0
+	r.ending, r.ended = 0, 0
+	if w.view.ends {
+		r.ending = w.sessions.High()
+	}
 }
 
 // stillServes reports whether a flow's verdict decides the packet in hand
@@ -65,13 +75,22 @@ func sameENIs(e *flowcache.Entry, src, dst *policy.ENIRecord) bool {
 
 // sweep judges flows anew that are out of date, without a packet of theirs: a
 // slice of the flow cache in each call, so that a pass takes half the time for
-// which old verdicts serve.
+// which old verdicts serve. Sessions that the change may end by itself, those
+// of a removed ENI or by the choice of their group, are looked at too, since
+// many of them have no entry: they are idle.
 func (w *Worker) sweep(elapsed int64) {
 	r := &w.redecision
-	if r.left == 0 {
+	if r.left == 0 && r.ending == 0 {
 		return
 	}
 	within := max(int64(w.engine.cfg.RedecideWithin)/2, tidyEvery)
+	for range min(1+uint32(int64(w.sessions.High())*elapsed/within), r.ending, endSlice) {
+		if s := w.sessions.At(r.ended); s.Live() && !s.Over(w.now) {
+			w.meetsFate(r.ended)
+		}
+		r.ended++
+		r.ending--
+	}
 	look := min(1+uint32(int64(w.cache.High())*elapsed/within), r.left)
 	for judged := 0; look > 0 && judged < sweepSlice; look-- {
 		if w.judgeEntry(r.hand) {
@@ -138,7 +157,7 @@ func (w *Worker) replace(e *flowcache.Entry, m *Meta, k *hash.FlowKey, f *flowca
 // call Round themselves.
 func (e *Engine) SweepDone() bool {
 	for _, w := range e.workers {
-		if w.redecision.left != 0 || w.view != e.view.Load() {
+		if w.redecision.left != 0 || w.redecision.ending != 0 || w.view != e.view.Load() {
 			return false
 		}
 	}

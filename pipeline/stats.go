@@ -175,7 +175,7 @@ func (e *Engine) EachSession(f func(lcore int, s *conntrack.Session) bool) {
 	var s conntrack.Session
 	for i, w := range e.workers {
 		for id := range w.sessions.High() {
-			if w.sessions.Read(id, &s) && !s.Expired(e.Now()) && !f(i, &s) {
+			if w.sessions.Read(id, &s) && !s.Over(e.Now()) && !f(i, &s) {
 				return
 			}
 		}

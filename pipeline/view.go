@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"encoding/binary"
-	"time"
 
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/packet"
@@ -22,6 +21,8 @@ type view struct {
 	linkLocal []shaper.SharedLimit // by ENI: packets that it may send to link-local services
 	says      []speaker            // by ENI: the addresses of its router
 	six       []guest6             // by ENI
+	born      []int64              // by ENI: when it came into being, ns
+	ends      bool                 // the change to it may end sessions by itself, or spare them
 }
 
 // lastHop is what rewrite needs of the receiving ENI: the twelve bytes of the
@@ -55,10 +56,13 @@ type receiveSide struct {
 	table    hash.IndirectionTable
 }
 
-func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int, adverts time.Duration) (*view, error) {
+// newView makes the view of a snapshot that is put in force now in the place of
+// prev, which may be nil.
+func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
 	n := len(snap.ENIs)
 	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n),
 		frag: make([]shaper.SharedLimit, n), linkLocal: make([]shaper.SharedLimit, n), says: make([]speaker, n), six: make([]guest6, n)}
+	v.age(prev, e.Now())
 	tables := make(map[uint16]hash.IndirectionTable) // by queues: most ENIs have as many as others
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
@@ -73,14 +77,14 @@ func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int, adverts ti
 			}
 			tables[r.Queues] = table
 		}
-		v.rss[i] = receiveSide{rss, table}
+		v.rss[i] = receiveSide{e.rss, table}
 		v.hops[i] = lastHopOf(r)
-		v.frag[i] = fragmentLimit(r, lcores)
+		v.frag[i] = fragmentLimit(r, e.lcores)
 		subnet := snap.Subnet(r.Subnet)
 		v.says[i] = speakerOf(&subnet)
-		v.linkLocal[i] = linkLocalLimit(r, lcores)
+		v.linkLocal[i] = linkLocalLimit(r, e.lcores)
 		info := snap.ENI(uint16(i))
-		v.six[i] = guest6Of(r, &info, &subnet, adverts)
+		v.six[i] = guest6Of(r, &info, &subnet, e.cfg.AdvertEvery)
 		if info.Primary4.IsValid() {
 			v.dhcp[i] = packet.DHCPConfig{
 				Client: r.MAC, Addr: info.Primary4, PrefixLen: info.Prefix4.Bits(),
@@ -89,6 +93,24 @@ func newView(snap *policy.Snapshot, rss hash.RSSFunction, lcores int, adverts ti
 		}
 	}
 	return v, nil
+}
+
+// age notes since when each ENI has been there, and whether sessions may have to
+// end: because an ENI of theirs is no more, or by the choice of a group.
+func (v *view) age(prev *view, now int64) {
+	v.born = make([]int64, len(v.snap.ENIs))
+	v.ends = v.snap.EndsFlows() || prev != nil && prev.snap.EndsFlows()
+	for i := range v.born {
+		v.born[i] = now
+		if prev == nil || i >= len(prev.born) {
+			continue
+		}
+		if was := &prev.snap.ENIs[i]; was.Born == v.snap.ENIs[i].Born {
+			v.born[i] = prev.born[i]
+		} else {
+			v.ends = v.ends || !was.Dead()
+		}
+	}
 }
 
 // queueOf returns the receive queue of an ENI for a flow.

@@ -37,6 +37,17 @@ func (s *Snapshot) LiveFlows(group uint16) LiveFlows {
 	return LiveFlows{}
 }
 
+// EndsFlows reports whether any group's choice for live flows is another than
+// AWS's.
+func (s *Snapshot) EndsFlows() bool {
+	for i := range s.groups {
+		if s.groups[i].live.Mode != LiveAWS {
+			return true
+		}
+	}
+	return false
+}
+
 // Untracked reports whether packets with key k, coming to or going from an ENI,
 // belong to a flow that its groups admit and do not track. It does not allocate.
 func (s *Snapshot) Untracked(k *hash.FlowKey, eni uint16, inbound bool) bool {
