@@ -31,6 +31,12 @@ func TestSessionLayout(t *testing.T) {
 	if n := unsafe.Sizeof(allowance{}); n != 64 {
 		t.Errorf("an allowance has %d bytes, want a cache line", n)
 	}
+	// 4 Mi sessions take no more than 160 bytes each.
+	const sessions = 4 << 20
+	size := unsafe.Sizeof(s)*sessions + unsafe.Sizeof(links{})*sessions + unsafe.Sizeof(suspect{})<<16 + sessions/4*64
+	if size > 160*sessions {
+		t.Errorf("a session takes %.1f bytes in all, want 160 at most", float64(size)/sessions)
+	}
 	tab := newTable(t, 4)
 	if at := uintptr(unsafe.Pointer(tab.At(0))); at%64 != 0 {
 		t.Errorf("the first session lies at %#x, across cache lines", at)

@@ -255,10 +255,11 @@ func (t *Table) Remove(id uint32) {
 }
 
 // Expire looks at the next n records and ends those idle for too long at time
-// now. It returns how many it ended.
+// now. It returns how many it ended. Where there are many it stops early, at
+// maxExpired or a little above, and goes on from there the next time.
 func (t *Table) Expire(now int64, n int) int {
 	high, ended := t.high.Load(), 0
-	for left := min(n, int(high)); left > 0; {
+	for left := min(n, int(high)); left > 0 && ended < maxExpired; {
 		// In groups: where a session stands in the index is anywhere in memory, and
 		// the misses of a group overlap.
 		group, found := min(left, len(t.due)), 0
@@ -281,6 +282,10 @@ func (t *Table) Expire(now int64, n int) int {
 	}
 	return ended
 }
+
+// maxExpired bounds what one call of Expire costs. Called every 100 us it allows
+// 2.5 million ends a second.
+const maxExpired = 256
 
 // High returns a bound for Read: records at and above were never used.
 func (t *Table) High() uint32 { return t.high.Load() }

@@ -95,6 +95,32 @@ func TestExpireInSlices(t *testing.T) {
 	}
 }
 
+// However many run out at once, one call ends no more than its bound, and the
+// calls after it the rest.
+func TestExpireIsBounded(t *testing.T) {
+	const capacity = 5000
+	tab := newTable(t, capacity)
+	for n := range uint64(capacity) {
+		s := numbered(n)
+		s.Now, s.TimeoutNanosec = 0, 0
+		if _, result := tab.Create(&s); result != Created {
+			t.Fatal(result)
+		}
+	}
+	calls := 0
+	for tab.Len() > 0 {
+		before := tab.Len()
+		ended := tab.Expire(second, capacity)
+		if ended == 0 || ended > maxExpired+len(tab.due) || tab.Len() != before-ended {
+			t.Fatalf("call %d ended %d of %d and left %d", calls, ended, before, tab.Len())
+		}
+		calls++
+	}
+	if calls > capacity/maxExpired+1 {
+		t.Errorf("it took %d calls", calls)
+	}
+}
+
 func TestNewTableRefuses(t *testing.T) {
 	for _, capacity := range []int{0, -1, 1 << 60} {
 		if tab, err := NewTable(capacity, NewAllowances()); err == nil || tab != nil {

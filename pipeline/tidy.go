@@ -7,6 +7,7 @@ const (
 	// expirePass is how long it takes to look at every session and every
 	// flow-cache entry once. It delays when memory comes back, no verdict.
 	expirePass = 1_000_000_000
+	maxSlice   = 8192 // records in one call, also after a pause and in the largest table
 	gapEvery   = 1000 // runs of tidy between two publications of the gaps
 )
 
@@ -18,7 +19,7 @@ func (w *Worker) tidy() {
 	}
 	elapsed := min(w.now-w.nextTidy+tidyEvery, 100*tidyEvery)
 	w.nextTidy = w.now + tidyEvery
-	share := func(high uint32) int { return 1 + int(int64(high)*elapsed/expirePass) }
+	share := func(high uint32) int { return min(1+int(int64(high)*elapsed/expirePass), maxSlice) }
 	w.counters.local[countExpired] += uint64(w.sessions.Expire(w.now, share(w.sessions.High())))
 	w.cache.Expire(w.tick, w.engine.cfg.flowIdleTicks(), share(w.cache.High()))
 	w.sweep(elapsed)
