@@ -16,15 +16,16 @@ const (
 	countOriginated
 	countTx
 	countConsumed
-	countHits       // packets that the flow cache decided
-	countSlowPath   // packets that the slow path decided
-	countWaited     // packets that waited for the slow path
-	countRedecided  // flows judged anew after a change of policy
-	countSessions   // sessions begun
-	countExpired    // sessions that ended by idle time
-	countEvicted    // flow-cache entries that made room for others
-	countFragmented // packets sent in pieces
-	countICMPErrors // messages about packets that cannot go on
+	countHits            // packets that the flow cache decided
+	countSlowPath        // packets that the slow path decided
+	countWaited          // packets that waited for the slow path
+	countRedecided       // flows judged anew after a change of policy
+	countSessions        // sessions begun
+	countExpired         // sessions that ended by idle time
+	countEvicted         // flow-cache entries that made room for others
+	countFragmented      // packets sent in pieces
+	countICMPErrors      // messages about packets that cannot go on
+	countFragmentsWaited // that came before the first one of their datagram
 	countHandedOut
 	countHandedIn
 	countDrops  // the first of drop.Count
@@ -159,6 +160,9 @@ func (w *Worker) dropAt(i int, r drop.Reason) {
 		eni = m.Egress
 	}
 	m.Verdict, m.Reason = VerdictDrop, r
+	if m.Flags&flagFragment != 0 {
+		w.noteRefusal(i, r)
+	}
 	w.countDrop(eni, r)
 	w.free(w.burst.desc[i].Buf)
 }

@@ -15,6 +15,9 @@ func (w *Worker) decide() {
 	w.changed = false
 	for i, id := range b.entry[:b.n] {
 		m := &b.meta[i]
+		if w.fragments && w.sharesRefusal(i) {
+			continue
+		}
 		if id != flowcache.None && !w.changed && w.accelerate(i, m, w.cache.At(id)) {
 			continue
 		}

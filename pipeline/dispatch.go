@@ -1,9 +1,7 @@
 package pipeline
 
 import (
-	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/drop"
-	"github.com/nitrod/nitrod/pipeline/flowcache"
 )
 
 // dispatch is the stage that gives each packet to the lcore that owns its flow.
@@ -12,12 +10,14 @@ import (
 // endpoints, so that both directions of a flow, and the ICMP errors about it,
 // have one owner. Fragments take two steps: those of a datagram meet at the
 // owner of their address pair, which completes the keys of the later ones from
-// the first, and sends them on. With a single lcore only that remains.
+// the first, and sends them on; so do ICMP errors that quote a later fragment.
+// With a single lcore only that remains.
 func (w *Worker) dispatch() {
 	b := &w.burst
+	w.fragments = false
 	if len(w.handed) <= 1 {
 		for i := range b.n {
-			if b.meta[i].Flags&flagFragment != 0 {
+			if b.meta[i].Flags&(flagFragment|flagQuotedLater) != 0 {
 				w.dispatchSlowly()
 				return
 			}
@@ -36,23 +36,25 @@ func (w *Worker) dispatchSlowly() {
 	to, handedOver := 0, false
 	for i := range b.n {
 		m, k := &b.meta[i], &b.keys[i]
-		if m.Flags&(flagFragment|flagResolved) == flagFragment {
-			if i >= w.parsed && !w.fragmentAllowed(i) {
+		w.fragments = w.fragments || m.Flags&flagFragment != 0
+		if m.Flags&(flagFragment|flagQuotedLater) != 0 && m.Flags&flagResolved == 0 {
+			if i >= w.parsed && m.Flags&flagFragment != 0 && !w.fragmentAllowed(i) {
 				continue
 			}
 			// Whoever sees the fragments of one address pair sees all of a datagram.
-			if owner := w.pairOwner(k); owner != w.id {
-				handedOver = w.handOver(i, owner) || handedOver
-				continue
-			}
-			if r := w.frags.resolve(m, k, w.now); r != drop.Unset {
-				w.dropAt(i, r)
-				continue
-			}
-			m.Flags |= flagResolved
-			b.places[i] = flowcache.Place(w.engine.hasher.Hash(k, uint32(m.VPC)), k) // the ports are new
 			if !single {
-				w.shards[i] = w.engine.sharder.Shard(k)
+				if owner := w.engine.pairOwner(k); owner != w.id {
+					handedOver = w.handOver(i, owner) || handedOver
+					continue
+				}
+			}
+			if m.Flags&flagFragment == 0 {
+				w.quotedFragment(i)
+			} else if !w.admitFragment(i) {
+				continue
+			}
+			if !single {
+				w.shards[i] = w.engine.sharder.Shard(k) // the ports are new
 			}
 		}
 		if !single {
@@ -78,16 +80,6 @@ func (w *Worker) dispatchSlowly() {
 			}
 		}
 	}
-}
-
-// pairOwner returns the lcore at which the fragments between two addresses meet.
-func (w *Worker) pairOwner(k *hash.FlowKey) int {
-	if len(w.handed) <= 1 {
-		return w.id
-	}
-	pair := *k
-	pair.Tail &= 0xffffffff // no ports
-	return int(w.engine.owners[w.engine.sharder.Shard(&pair)])
 }
 
 // handOver puts packet i on the ring to another lcore, or drops it.

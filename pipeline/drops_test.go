@@ -47,6 +47,11 @@ func resetOfSYN(b *bed) []byte {
 	return b.frame("web", b.ip("web", "app"), packet.TCP{SrcPort: 1, DstPort: 80, Seq: 5, Flags: packet.TCPRst})
 }
 
+// fragment is one of web's fragments, moved in its datagram.
+func fragment(i, by int) func(*bed) []byte {
+	return func(b *bed) []byte { return shifted(b.datagram(false, 1, 2000)[i], by) }
+}
+
 func changed(change func(*policy.Objects)) bedOptions {
 	o := propertyObjects()
 	change(o)
@@ -153,7 +158,25 @@ var dropCases = map[drop.Reason]dropCase{
 		b.engine.workers[0].io = dryIO{b.engine.workers[0].io}
 		b.inject("web", b.frame("web", b.ip("web", "app"), packet.UDP{SrcPort: 1, DstPort: 80}, packet.Fill(1281-28)))
 	}, "app"},
-	drop.FragmentWithoutFirst: {bedOptions{}, sends(func(b *bed) []byte { return b.datagram(false, 1, 1000)[1] }), ""},
+	drop.FragmentWithoutFirst: {bedOptions{}, func(b *bed) {
+		b.inject("web", b.datagram(false, 1, 1000)[1])
+		b.settledFor(DefaultFragments.Hold)
+	}, ""},
+	drop.FragmentDuplicate: {bedOptions{}, sends(fragment(0, 0), fragment(1, 0), fragment(1, 0)), ""},
+	drop.FragmentOverlap:   {bedOptions{}, sends(fragment(0, 0), fragment(1, -8), fragment(1, 0)), ""},
+	drop.FragmentPastEnd:   {bedOptions{}, sends(fragment(0, 0), fragment(3, 0), fragment(1, 4000), fragment(2, 0)), ""},
+	drop.FragmentTooManyGaps: {bedOptions{}, func(b *bed) {
+		for i := range maxSpans + 3 {
+			b.inject("web", shifted(b.datagram(false, 1, 1000)[0], 2*576*i))
+		}
+	}, ""},
+	drop.FragmentHoldFull: {configured(func(c *Config) { c.Fragments.Held = 2 }), sends(fragment(1, 0), fragment(2, 0), fragment(3, 0)), ""},
+	drop.FragmentStoreFull: {configured(func(c *Config) { c.Fragments.Datagrams, c.Fragments.Held = 3, 2 }), func(b *bed) {
+		b.inject("web", fragment(1, 0)(b), fragment(0, 0)(b))
+		for id := range uint32(3) {
+			b.inject("web", b.datagram(false, 8+id, 2000)[0])
+		}
+	}, ""},
 	drop.ICMPErrorUnmatched: {bedOptions{}, sends(func(b *bed) []byte {
 		return b.frame("web", b.ip("web", "app"), packet.ICMP{Type: 3, Code: 3}, packet.Fill(28))
 	}, func(b *bed) []byte { // of a packet that its receiver has not sent

@@ -38,6 +38,7 @@ type Config struct {
 	Timeouts        conntrack.Timeouts
 	ICMPErrors      int           // a second to each ENI about packets that cannot go on; 0 sends none
 	AdvertEvery     time.Duration // between two unasked advertisements of the routers to each ENI; 0 sends none
+	Fragments       FragmentConfig
 	EmptyRounds     int           // rounds without work before the lcore pauses
 	Sleep           time.Duration // how long it pauses; 0 never pauses
 	RingSize        int           // of the rings between lcores, a power of two
@@ -101,6 +102,9 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 		return nil, errors.New("pipeline: slow-path queue holds no packet")
 	case cfg.Clock == nil:
 		return nil, errors.New("pipeline: no clock")
+	}
+	if err := cfg.Fragments.check(); err != nil {
+		return nil, err
 	}
 	owners, err := hash.NewIndirectionTable(hash.NumShards, len(ios))
 	if err != nil {
@@ -168,10 +172,10 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), eniCounts: newENICounters(n),
 		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n), linkLocalShares: make([]shaper.Share, n),
 	}
-	w.frags.seed = hash.RandomSeed()
-	// What one round frees at most: its burst, what it makes, and what it collects
-	// from others.
-	w.flush.Frees = make([]uint64, 0, pktio.MaxBurst*(1+2*pktio.MaxBurst)+maxMade+spareChunk)
+	w.frags = newFragStore(e.cfg.Fragments, n)
+	// What one round frees at most: its burst, what it makes, what it collects from
+	// others, and fragments that have waited.
+	w.flush.Frees = make([]uint64, 0, pktio.MaxBurst*(1+2*pktio.MaxBurst)+maxMade+spareChunk+len(w.frags.items))
 	w.flush.Resizes = make([]pktio.Resize, 0, pktio.MaxBurst+maxMade)
 	var err error
 	if w.cache, err = flowcache.New(max(16, e.cfg.Flows/lcores)); err != nil {

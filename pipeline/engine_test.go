@@ -18,7 +18,7 @@ func TestNewRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	valid := func() (Config, []Port, []pktio.IO) {
-		c := Config{Burst: 32, SlowPathBudget: 8, SlowPathQueue: 8, Flows: 64, Sessions: 64, RingSize: 8, Clock: &manualClock{}}
+		c := Config{Burst: 32, SlowPathBudget: 8, SlowPathQueue: 8, Flows: 64, Sessions: 64, Fragments: DefaultFragments, RingSize: 8, Clock: &manualClock{}}
 		return c, []Port{{0, 0, 1, 256}, {1, 1, 1, 256}, {2, 2, 1, 256}}, []pktio.IO{&loopIO{}, &loopIO{}}
 	}
 	for want, spoil := range map[string]func(*Config, *[]Port, *[]pktio.IO){
@@ -27,6 +27,8 @@ func TestNewRefuses(t *testing.T) {
 		"burst":             func(c *Config, _ *[]Port, _ *[]pktio.IO) { c.Burst = pktio.MaxBurst + 1 },
 		"budget":            func(c *Config, _ *[]Port, _ *[]pktio.IO) { c.SlowPathBudget = 0 },
 		"holds no packet":   func(c *Config, _ *[]Port, _ *[]pktio.IO) { c.SlowPathQueue = 0 },
+		"shorter time":      func(c *Config, _ *[]Port, _ *[]pktio.IO) { c.Fragments.Lifetime = c.Fragments.Hold - 1 },
+		"more datagrams":    func(c *Config, _ *[]Port, _ *[]pktio.IO) { c.Fragments.Datagrams = c.Fragments.Held },
 		"no clock":          func(c *Config, _ *[]Port, _ *[]pktio.IO) { c.Clock = nil },
 		"power of two":      func(c *Config, _ *[]Port, _ *[]pktio.IO) { c.RingSize = 7 },
 		"receive ring":      func(_ *Config, p *[]Port, _ *[]pktio.IO) { (*p)[1].Depth = 100 },

@@ -38,6 +38,8 @@ type Explanation struct {
 	Tells     bool             // the router tells the sender why it is dropped, unless it has said too much lately
 	Complaint packet.ICMPError // what it tells
 
+	Datagram Datagram // of a fragment: what is known of its datagram
+
 	Policy policy.Trace // the steps of policy, also where the flow cache spares them
 
 	by     policy.Decision // what policy says, unless the flow cache spares it
@@ -55,9 +57,8 @@ func (x *Explanation) trace() *policy.Trace {
 
 // Explain says what the datapath would do with a frame that ENI eni sends now.
 // It walks the datapath's own functions over copies of its tables and changes
-// nothing. Of a fragment that is not the first it can say no more than that it
-// shares its first one's fate, and it does not foresee that the store of
-// fragments is full.
+// nothing. It does not foresee that the store of fragments is full, or that an
+// ENI's rate of them is used up.
 //
 // Thread-safety: any goroutine, beside running lcores.
 func (e *Engine) Explain(eni uint16, frame []byte) Explanation {
@@ -92,6 +93,14 @@ func (e *Engine) explain(eni uint16, frame []byte, start Explanation) (x Explana
 		m.Flags |= flagService
 	}
 	x.Class = classNames[m.class]
+	switch {
+	case m.Flags&flagFragment != 0:
+		if x.Lcore = e.pairOwner(k); !x.fragment(e) {
+			return x
+		}
+	case m.Flags&flagQuotedLater != 0:
+		x.quotedFragment(e, v)
+	}
 	x.Shard = e.sharder.Shard(k)
 	x.Lcore = int(e.owners[x.Shard])
 	x.Hash = e.hasher.Hash(k, uint32(m.VPC))
@@ -103,8 +112,10 @@ func (e *Engine) explain(eni uint16, frame []byte, start Explanation) (x Explana
 		x.icmpError(e, v, frame)
 	default:
 		if m.Flags&flagLater != 0 {
-			x.Reason = drop.FragmentWithoutFirst
-			return x
+			if r, ok := e.workers[x.Lcore].refusals.lookup(x.Hash, m, e.Now()); ok {
+				x.Reason = r
+				return x
+			}
 		}
 		x.flow(e, v, frame)
 	}
@@ -188,11 +199,16 @@ func (x *Explanation) dhcp(v *view, frame []byte) {
 func (x *Explanation) icmpError(e *Engine, v *view, frame []byte) {
 	m := &x.Meta
 	outer := outerKey(frame, m)
-	if m.Flags&flagQuoted == 0 || x.Key.Dst != outer.Dst {
+	if m.Flags&(flagQuoted|flagQuotedLater) == 0 || x.Key.Dst != outer.Dst {
 		x.Reason = drop.ICMPErrorUnmatched
 		return
 	}
 	q := errorQuery(frame, m, &outer)
+	if m.Flags&flagQuoted == 0 { // its ports are not known
+		d := v.snap.Decide(&q, x.trace())
+		x.decided(v, &d, &outer)
+		return
+	}
 	_, d := x.admit(e, v, &q, x.find(e))
 	x.decided(v, &d, &outer)
 }
@@ -339,7 +355,7 @@ func (x *Explanation) refuse(r drop.Reason) { x.Verdict, x.Reason = VerdictDrop,
 func (x *Explanation) track(e *Engine, frame []byte, s *conntrack.Session, dir int) {
 	m := &x.Meta
 	x.NewState = s.State()
-	if x.NewState.IsTCP() {
+	if x.NewState.IsTCP() && m.Flags&flagLater == 0 {
 		g := segmentOf(m, frame)
 		if x.madeUp {
 			g.Seq, _ = s.Sent(dir)

@@ -149,7 +149,7 @@ func TestForeseenIsWhatHappens(t *testing.T) {
 		m := frameMaker{b: b}
 		for range rapid.IntRange(1, 60).Draw(t, "frames") {
 			eni, frame := m.draw(t)
-			b.fate(eni, frame)
+			b.fatesAt(b.eni(eni), frame)
 		}
 		flows := func() {
 			for range rapid.IntRange(0, 12).Draw(t, "flows") {
@@ -165,11 +165,12 @@ func TestForeseenIsWhatHappens(t *testing.T) {
 			b.policy(edits(t, b))
 			for range rapid.IntRange(0, 10).Draw(t, "more frames") {
 				eni, frame := m.draw(t)
-				b.fate(eni, frame)
+				b.fatesAt(b.eni(eni), frame)
 			}
 			flows()
 		}
 		b.clock.advance(time.Second)
+		b.settle() // no fragment waits any more
 		objects := copyOf(b.objects)
 		edits(t, b)(objects)
 		next, err := policy.Compile(objects, b.snap)

@@ -20,11 +20,13 @@ func TestFragmentRate(t *testing.T) {
 		o.ENIs[0].Queues = lcores
 		b := newBed(t, bedOptions{lcores: lcores, objects: o})
 		const burst, second = 128, 1024 // an eighth of a second's, and a second's
+		next := uint32(0)
 		send := func() uint64 {
 			before := b.engine.ENI(b.eni("app")).RxPackets
-			for id := range 100 {
-				for _, f := range b.datagram(false, uint32(id), 1100) { // two fragments
-					b.ports[b.eni("web")].Inject(id%lcores, f)
+			for range 100 {
+				next++
+				for _, f := range b.datagram(false, next, 1100) { // two fragments
+					b.ports[b.eni("web")].Inject(int(next)%lcores, f)
 				}
 				b.settle()
 				b.received("app")

@@ -174,7 +174,8 @@ func (f *frameMaker) network(t *rapid.T, src, dst netip.Addr, proto uint8, odd b
 		case 1: // few datagrams, so that the store never fills up
 			ip.MF, ip.ID = true, 1
 		case 2:
-			ip.FragOffset, ip.ID = 8, uint16(rapid.IntRange(1, 2).Draw(t, "id"))
+			ip.FragOffset, ip.MF = rapid.SampledFrom([]int{8, 24, 32, 48}).Draw(t, "offset"), rapid.Bool().Draw(t, "more")
+			ip.ID = uint16(rapid.IntRange(1, 2).Draw(t, "id"))
 		case 3:
 			ip.BadChecksum = true
 		}

@@ -69,7 +69,7 @@ func newBed(t tb, o bedOptions) *bed {
 	}
 	cfg := Config{
 		Burst: 32, SlowPathBudget: 16, SlowPathQueue: 2048, Flows: 4096, FlowIdle: time.Minute, Sessions: 4096,
-		ICMPErrors: 1_000_000, PickupMidstream: true, Timeouts: conntrack.DefaultTimeouts, RingSize: 1024, Clock: b.clock,
+		ICMPErrors: 1_000_000, PickupMidstream: true, Timeouts: conntrack.DefaultTimeouts, Fragments: DefaultFragments, RingSize: 1024, Clock: b.clock,
 	}
 	if o.config != nil {
 		o.config(&cfg)

@@ -16,7 +16,7 @@ func (w *Worker) relayICMPError(i int) {
 	m, k := &w.burst.meta[i], &w.burst.keys[i]
 	frame := w.burst.frame(i)
 	outer := outerKey(frame, m)
-	if m.Flags&flagQuoted == 0 || k.Dst != outer.Dst {
+	if m.Flags&(flagQuoted|flagQuotedLater) == 0 || k.Dst != outer.Dst {
 		m.Reason = drop.ICMPErrorUnmatched
 		return
 	}
@@ -36,6 +36,9 @@ func (w *Worker) relayICMPError(i int) {
 // there (docs/semantics.md S4.4); or by its rules for ICMP.
 func (w *Worker) admitError(m *Meta, k *hash.FlowKey) policy.Decision {
 	snap := w.view.snap
+	if m.Flags&flagQuoted == 0 { // its ports are not known
+		return snap.Decide(&w.query, nil)
+	}
 	a, far := noAdmission, noENI
 	var s *conntrack.Session
 	id, dir := w.sessions.Find(m.Hash, k, m.VPC, w.now)

@@ -37,7 +37,7 @@ func (e *Engine) Publish() {
 func (e *Engine) InHand() int {
 	n := 0
 	for _, w := range e.workers {
-		n += w.waiting.n
+		n += w.waiting.n + w.frags.held
 		for _, r := range w.in {
 			if r != nil {
 				n += r.Len()

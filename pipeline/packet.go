@@ -40,14 +40,16 @@ const (
 
 // Bits of Meta.Flags.
 const (
-	flagIPv6     uint16 = 1 << iota
-	flagRouted          // addressed to the subnet's router
-	flagFragment        // any fragment
-	flagLater           // a fragment that is not the first: it has no layer 4 header
-	flagResolved        // a fragment whose datagram's ports are in the key
-	flagQuoted          // an ICMP error whose key is the reverse of the packet it quotes
-	flagGroup           // addressed to a group MAC
-	flagService         // from a link-local service: it keeps its TTL
+	flagIPv6        uint16 = 1 << iota
+	flagRouted             // addressed to the subnet's router
+	flagFragment           // any fragment
+	flagLater              // a fragment that is not the first: it has no layer 4 header
+	flagMore               // a fragment that is not the last
+	flagResolved           // a fragment whose datagram's ports are in the key
+	flagQuoted             // an ICMP error whose key is the reverse of the packet it quotes
+	flagQuotedLater        // one that quotes a later fragment: the same, but for the ports
+	flagGroup              // addressed to a group MAC
+	flagService            // from a link-local service: it keeps its TTL
 )
 
 // Meta is what the stages know about a packet: parse fills it once, and no
@@ -57,7 +59,7 @@ const (
 type Meta struct {
 	Hash   uint64 // flow hash; the burst has it as a place until a packet leaves it or the slow path takes it
 	L3Len  uint32 // bytes from the IP header to the end of the packet's payload
-	FragID uint32 // identification of a fragment's datagram
+	FragID uint32 // identification of a fragment's datagram, or of the one that an ICMP error quotes
 	Seq    uint32 // of a TCP segment, as the three below; of others they are 0
 	Ack    uint32
 
@@ -70,6 +72,9 @@ type Meta struct {
 	Window  uint16 // as it stands in the header, not scaled
 	Payload uint16 // bytes after the TCP header; of a fragment those that it has itself
 
+	FragAt  uint16 // where a fragment's bytes begin in its datagram
+	FragLen uint16 // and how many they are
+
 	class    class
 	Proto    uint8 // IP protocol after extension headers
 	TCPFlags uint8
@@ -81,7 +86,7 @@ type Meta struct {
 	Verdict Verdict
 	Reason  drop.Reason
 	Queue   uint8 // receive queue of the egress ENI
-	_       [6]byte
+	_       [2]byte
 }
 
 // item is a packet on its way from one lcore to another, or waiting.

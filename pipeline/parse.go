@@ -19,6 +19,7 @@ const (
 	ethHeader  = 14
 	ipv4Header = 20
 	ipv6Header = 40
+	tcpHeader  = 20 // without options
 
 	protoICMP   = 1
 	protoTCP    = 6
@@ -214,7 +215,7 @@ func parseIPv4(frame []byte, total uint32, index uint16, k *hash.FlowKey, m *Met
 	fragment := binary.BigEndian.Uint16(ip[6:8])
 	if fragment&(moreFragments|offsetMask) != 0 {
 		r := m.fragment(uint32(binary.BigEndian.Uint16(ip[4:6])),
-			uint32(fragment&offsetMask)*8, length-uint32(hlen), fragment&moreFragments != 0)
+			uint32(fragment&offsetMask)*8, length-uint32(hlen), uint32(hlen), fragment&moreFragments != 0)
 		if r != drop.Unset {
 			return r
 		}
@@ -222,15 +223,26 @@ func parseIPv4(frame []byte, total uint32, index uint16, k *hash.FlowKey, m *Met
 	return parseLayer4(frame, total, hlen, index, hash.KeyIPv4, k, m)
 }
 
-// fragment notes a fragment of length bytes at offset.
-func (m *Meta) fragment(id, offset, length uint32, more bool) drop.Reason {
-	if length == 0 || more && length%8 != 0 || offset+length > 65535 {
+// maxDatagram is what an IPv4 packet has at most, and an IPv6 packet behind its
+// header.
+const maxDatagram = 65535
+
+// fragment notes a fragment of length bytes at offset. head is what comes before
+// them and counts as part of the datagram's length.
+func (m *Meta) fragment(id, offset, length, head uint32, more bool) drop.Reason {
+	if length == 0 || more && length%8 != 0 {
 		return drop.FragmentMalformed
 	}
-	m.FragID = id
+	if head+offset+length > maxDatagram {
+		return drop.FragmentTooLong
+	}
+	m.FragID, m.FragAt, m.FragLen = id, uint16(offset), uint16(length)
 	m.Flags |= flagFragment
 	if offset != 0 {
 		m.Flags |= flagLater
+	}
+	if more {
+		m.Flags |= flagMore
 	}
 	return drop.Unset
 }
@@ -257,6 +269,9 @@ func parseLayer4(frame []byte, total uint32, hlen int, index uint16, family uint
 	}
 	k.Tail = hash.Tail(0, 0, index, m.Proto, flags)
 	if m.Flags&flagLater != 0 {
+		if m.Proto == protoTCP && m.FragAt < tcpHeader {
+			return drop.FragmentInHeader // no first fragment that passes leaves room for it (RFC 1858)
+		}
 		return m.groupAllowed(k)
 	}
 	at := int(m.L3) + hlen
@@ -267,12 +282,13 @@ func parseLayer4(frame []byte, total uint32, hlen int, index uint16, family uint
 	var src, dst uint16
 	switch m.Proto {
 	case protoTCP:
-		const header = 20
-		if len(l4) < header {
-			return m.shortL4(frame, total, at+header, drop.TCPTruncated)
+		if len(l4) < tcpHeader {
+			return m.shortL4(frame, total, at+tcpHeader, drop.TCPTruncated)
 		}
-		if offset := uint32(l4[12]>>4) * 4; offset < header || offset > length {
+		if offset := uint32(l4[12]>>4) * 4; offset < tcpHeader {
 			return drop.TCPBadOffset
+		} else if offset > length {
+			return m.tiny(drop.TCPBadOffset)
 		}
 		src, dst = binary.BigEndian.Uint16(l4[0:2]), binary.BigEndian.Uint16(l4[2:4])
 		m.TCPFlags = l4[13]
@@ -312,7 +328,17 @@ func parseLayer4(frame []byte, total uint32, hlen int, index uint16, family uint
 }
 
 func (m *Meta) shortL4(frame []byte, total uint32, need int, r drop.Reason) drop.Reason {
-	return short(len(frame), need, min(total, uint32(m.L3)+m.L3Len), r)
+	return short(len(frame), need, min(total, uint32(m.L3)+m.L3Len), m.tiny(r))
+}
+
+// tiny returns why a packet is dropped that ends inside its headers: what would
+// complete them may follow in another fragment, where nobody looks for it (RFC
+// 1858, RFC 7112).
+func (m *Meta) tiny(r drop.Reason) drop.Reason {
+	if m.Flags&flagFragment != 0 {
+		return drop.FragmentTiny
+	}
+	return r
 }
 
 // groupAllowed drops broadcast and multicast other than what nitrod answers.

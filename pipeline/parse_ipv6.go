@@ -16,7 +16,8 @@ const (
 	extDestination = 60
 
 	// maxExtensions bounds the chain. RFC 8200 knows no use for more than one of
-	// each header, and destination options twice.
+	// each header, and destination options twice; of fragment headers a second
+	// one is refused outright.
 	maxExtensions = 8
 )
 
@@ -54,6 +55,7 @@ func (m *Meta) extensions(frame []byte, total uint32, next uint8) (int, drop.Rea
 	at := ipv6Header
 	end := min(len(frame)-int(m.L3), int(m.L3Len))
 	ip := frame[m.L3:]
+	fragmented := false
 	for n := 0; ; n++ {
 		size := 0
 		switch next {
@@ -73,11 +75,15 @@ func (m *Meta) extensions(frame []byte, total uint32, next uint8) (int, drop.Rea
 		case extAuth:
 			size = 8 + int(ip[at+1])*4
 		case extFragment:
+			if fragmented {
+				return 0, drop.IPv6BadExtension
+			}
+			fragmented = true
 			size = 8
 			field := binary.BigEndian.Uint16(ip[at+2 : at+4])
 			offset, more := uint32(field&^7), field&1 != 0
 			if offset != 0 || more { // else it is one in name only (RFC 6946)
-				r := m.fragment(binary.BigEndian.Uint32(ip[at+4:at+8]), offset, m.L3Len-uint32(at+8), more)
+				r := m.fragment(binary.BigEndian.Uint32(ip[at+4:at+8]), offset, m.L3Len-uint32(at+8), uint32(at-ipv6Header), more)
 				if r != drop.Unset {
 					return 0, r
 				}

@@ -2,11 +2,13 @@ package pipeline
 
 import "github.com/nitrod/nitrod/internal/pktio"
 
-// receive is the stage that fills the burst: packets that other lcores handed
-// over, then the devices'. It returns how many came.
+// receive is the stage that fills the burst: fragments that have waited for
+// their first, packets that other lcores handed over, then the devices'. It
+// returns how many came.
 func (w *Worker) receive() int {
 	b := &w.burst
-	n := 0
+	released := w.release()
+	n := released
 	share := max(1, (pktio.MaxBurst-n)/2/max(1, len(w.in)-1))
 	for _, r := range w.in {
 		if r == nil {
@@ -23,7 +25,7 @@ func (w *Worker) receive() int {
 		}
 		r.Release()
 	}
-	w.counters.local[countHandedIn] += uint64(n)
+	w.counters.local[countHandedIn] += uint64(n - released)
 	w.parsed, w.hashed = n, n
 	if n < pktio.MaxBurst {
 		got := w.io.Rx(b.desc[n:min(n+w.engine.cfg.Burst, pktio.MaxBurst)])

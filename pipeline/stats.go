@@ -32,6 +32,8 @@ type Stats struct {
 	Evicted   uint64                     // flow-cache entries that made room for others
 	HandOver  uint64                     // packets handed from one lcore to another
 
+	FragmentsWaited uint64 // fragments that had to wait for the first one of their datagram
+
 	Fragmented uint64 // packets that were too long for their receiver and went in pieces
 	ICMPErrors uint64 // messages to senders about packets that could not go on
 
@@ -61,7 +63,7 @@ func (e *Engine) Lcore(i int) Stats {
 		Rounds: c.load(countRounds), Rx: c.load(countRx), Originated: c.load(countOriginated),
 		Tx: c.load(countTx), Consumed: c.load(countConsumed),
 		FlowHits: c.load(countHits), SlowPath: c.load(countSlowPath), Waited: c.load(countWaited), Redecided: c.load(countRedecided),
-		Sessions: c.load(countSessions), Expired: c.load(countExpired), Evicted: c.load(countEvicted),
+		FragmentsWaited: c.load(countFragmentsWaited), Sessions: c.load(countSessions), Expired: c.load(countExpired), Evicted: c.load(countEvicted),
 		HandOver: c.load(countHandedOut), Fragmented: c.load(countFragmented), ICMPErrors: c.load(countICMPErrors),
 		FlowsLive: uint64(w.cache.Len()), SessionsLive: uint64(w.sessions.Len()),
 	}
@@ -91,6 +93,7 @@ func (e *Engine) Total() Stats {
 		sum.SlowPath += s.SlowPath
 		sum.Waited += s.Waited
 		sum.Redecided += s.Redecided
+		sum.FragmentsWaited += s.FragmentsWaited
 		sum.Sessions += s.Sessions
 		sum.Expired += s.Expired
 		for k, n := range s.Early {

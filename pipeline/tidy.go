@@ -12,7 +12,8 @@ const (
 )
 
 // tidy does what is due from time to time, a little of it in each call: it ends
-// idle sessions and flows, lets the routers be heard, and publishes the counters.
+// idle sessions and flows, gives up fragments whose first ones did not come, lets
+// the routers be heard, and publishes the counters.
 func (w *Worker) tidy() {
 	if w.now < w.nextTidy {
 		return
@@ -24,6 +25,7 @@ func (w *Worker) tidy() {
 	w.cache.Expire(w.tick, w.engine.cfg.flowIdleTicks(), share(w.cache.High()))
 	w.sweep(elapsed)
 	w.advertise()
+	w.frags.expire(w)
 	w.counters.publish()
 	w.eniCounts.publish()
 	if w.gaps.due--; w.gaps.due <= 0 {
@@ -42,6 +44,13 @@ func (w *Worker) drain() {
 		w.flush.Frees = w.flush.Frees[:0]
 	}
 	w.flush.Runs = w.flush.Runs[:0]
+	for _, q := range []*fragQueue{&w.frags.due, &w.frags.ready} {
+		for q.front != noSlot {
+			var it item
+			w.frags.takeHeld(q.front, &it)
+			stop(it.meta.ENI, it.desc.Buf)
+		}
+	}
 	for w.waiting.n > 0 {
 		it := w.waiting.at(0)
 		stop(it.meta.ENI, it.desc.Buf)

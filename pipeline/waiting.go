@@ -108,7 +108,7 @@ func (w *Worker) decideAgain() int {
 	b := &w.burst
 	w.changed = false
 	for i := range b.n {
-		if !w.hit(i) && !w.judge(i) {
+		if !w.sharesRefusal(i) && !w.hit(i) && !w.judge(i) {
 			return i
 		}
 	}

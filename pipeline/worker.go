@@ -41,6 +41,7 @@ type Worker struct {
 	collected int  // packets taken from other lcores to send
 	changed   bool // the flow cache has changed since lookup
 	retrying  bool // the burst comes from the waiting queue
+	fragments bool // there may be some in the burst
 
 	redecision redecision
 
@@ -48,6 +49,7 @@ type Worker struct {
 	sessions        *conntrack.Table
 	waiting         waitQueue
 	frags           fragStore
+	refusals        fragRefusals
 	fragShares      []shaper.Share // by ENI
 	linkLocalShares []shaper.Share // by ENI
 	portENI         []uint16

@@ -170,6 +170,16 @@ func (e *evaluation) possibleSource() bool {
 	return false
 }
 
+// MaySend reports whether an ENI's source check lets it send from an address: it
+// is one of its own, or the check is off. It does not allocate.
+func (s *Snapshot) MaySend(eni uint16, src hash.Addr, v6 bool) bool {
+	if !s.live(eni) {
+		return false
+	}
+	r := &s.ENIs[eni]
+	return r.Flags&SourceDestCheck == 0 || owns(s.Owner(r.VPC, addr(src, v6)), eni)
+}
+
 func owns(owner mapping.Entry, eni uint16) bool {
 	return owner.Kind == mapping.ENI && owner.ENI == eni
 }

@@ -30,6 +30,7 @@ type Config struct {
 	SlowPath  SlowPath
 	Router    Router
 	Conntrack Conntrack
+	Fragments Fragments
 
 	// Objects is the VPC configuration, in the order of the file.
 	Objects policy.Objects
@@ -93,8 +94,9 @@ func (d *decoder) config(root *yaml.Node, cpus []int) (*Config, error) {
 		return nil, sorted(d.errs)
 	}
 
-	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Router: doc.Router, Conntrack: doc.Conntrack}
+	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Router: doc.Router, Conntrack: doc.Conntrack, Fragments: doc.Fragments}
 	d.checkHost(&doc.Host, cpus)
+	d.checkFragments(&doc.Fragments)
 	cfg.Host.Lcores.CPUs = doc.Host.Lcores.resolve(cpus)
 	cfg.Objects = d.objects(&doc)
 	cfg.Ports = d.ports(&doc)

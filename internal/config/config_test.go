@@ -88,9 +88,10 @@ func TestDefaults(t *testing.T) {
 			Mbufs: 32768, DataRoom: 2 * KiB, Polling: PollingAdaptive, IdleSleep: 100 * time.Microsecond,
 			ControlSocket: "/run/nitrod/nitrod.sock", LogLevel: slog.LevelInfo, GCPercent: 400,
 		},
-		Tables:   Tables{Flows: 1 << 20, FlowIdle: time.Minute, Sessions: 1 << 20},
-		SlowPath: SlowPath{Budget: 16, Queue: 4096, Redecide: 4, RedecideWithin: time.Second},
-		Router:   Router{ICMPErrors: 100, AdvertInterval: 10 * time.Minute},
+		Tables:    Tables{Flows: 1 << 20, FlowIdle: time.Minute, Sessions: 1 << 20},
+		SlowPath:  SlowPath{Budget: 16, Queue: 4096, Redecide: 4, RedecideWithin: time.Second},
+		Router:    Router{ICMPErrors: 100, AdvertInterval: 10 * time.Minute},
+		Fragments: Fragments{Hold: time.Second, Lifetime: 30 * time.Second, DatagramsPerENI: 128, HeldPerENI: 64},
 		Conntrack: Conntrack{
 			TCPMidstream: MidstreamPickup, TCPWindow: WindowStrict, EarlyEviction: SwitchOn, TCPSynSent: 30 * time.Second, TCPSynReceived: time.Minute,
 			TCPClosing: 2 * time.Minute, TCPTimeWait: 30 * time.Second, TCPClosed: 5 * time.Second,

@@ -71,6 +71,24 @@ func (d *decoder) checkHost(h *Host, cpus []int) {
 	}
 }
 
+func (d *decoder) checkFragments(f *Fragments) {
+	file := policy.Pos{File: d.file}
+	if f.Lifetime < f.Hold && d.ok(&f.Hold, &f.Lifetime) {
+		at := any(&f.Lifetime)
+		if !d.given(at) {
+			at = &f.Hold
+		}
+		d.fail(at, file, "lifetime in fragments is %v; it must be at least as long as hold, which is %v", f.Lifetime, f.Hold)
+	}
+	if f.DatagramsPerENI <= f.HeldPerENI && d.ok(&f.DatagramsPerENI, &f.HeldPerENI) {
+		at := any(&f.HeldPerENI)
+		if !d.given(at) {
+			at = &f.DatagramsPerENI
+		}
+		d.fail(at, file, "held_per_eni in fragments is %d; it must be less than datagrams_per_eni, which is %d", f.HeldPerENI, f.DatagramsPerENI)
+	}
+}
+
 func roundUp(s, unit Size) Size { return (s + unit - 1) / unit * unit }
 
 func (d *decoder) checkLcores(l *LcoreSpec, allowed []int) {

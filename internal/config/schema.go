@@ -29,6 +29,10 @@ type document struct {
 	// publishes are set per ENI.
 	Conntrack Conntrack `yaml:"conntrack"`
 
+	// How datagrams that come in fragments are followed. The bounds are for each ENI on each lcore, so
+	// that none can take another's place.
+	Fragments Fragments `yaml:"fragments"`
+
 	// Private networks. Addresses are unique within one VPC only.
 	VPCs []vpcDoc `yaml:"vpcs" noun:"VPC"`
 
@@ -220,6 +224,26 @@ const (
 	SwitchOn  Switch = "on"
 	SwitchOff Switch = "off"
 )
+
+// Fragments bounds what nitrod remembers of datagrams in fragments.
+type Fragments struct {
+	// How long a later fragment waits for the first one of its datagram, which alone has the ports,
+	// before it is dropped as `fragment_without_first`.
+	Hold time.Duration `yaml:"hold" default:"1s" min:"1ms" max:"30s"`
+
+	// How long a datagram is remembered after its first fragment to come, so that the rest may follow.
+	// It is at least `hold`.
+	Lifetime time.Duration `yaml:"lifetime" default:"30s" min:"1s" max:"120s"`
+
+	// Datagrams that are remembered for each ENI on each lcore, at 200 bytes each. The oldest makes
+	// room for a new one.
+	DatagramsPerENI int `yaml:"datagrams_per_eni" default:"128" min:"2" max:"65536"`
+
+	// Fragments that may wait for their first ones, for each ENI on each lcore; fewer than
+	// `datagrams_per_eni`. Each keeps a packet buffer. Those that have waited longest are dropped as
+	// `fragment_hold_full`.
+	HeldPerENI int `yaml:"held_per_eni" default:"64" min:"1" max:"4096"`
+}
 
 // Midstream is what becomes of a TCP packet that is no SYN and belongs to no
 // session.

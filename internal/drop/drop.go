@@ -68,6 +68,9 @@ const (
 	IPv6BadPayloadLength
 	IPv6BadExtension
 	FragmentMalformed
+	FragmentTooLong
+	FragmentTiny
+	FragmentInHeader
 	TCPTruncated
 	TCPBadOffset
 	UDPTruncated
@@ -80,6 +83,13 @@ const (
 	// dispatch
 	HandoverRingFull
 	FragmentRateExceeded
+	FragmentWithoutFirst
+	FragmentDuplicate
+	FragmentOverlap
+	FragmentPastEnd
+	FragmentTooManyGaps
+	FragmentHoldFull
+	FragmentStoreFull
 
 	// slow path
 	SlowPathQueueFull
@@ -111,7 +121,6 @@ const (
 	SecurityGroupOut
 	SecurityGroupIn
 	MTUExceeded
-	FragmentWithoutFirst
 	ICMPErrorUnmatched
 	MidstreamTCP
 	SessionTableFull
@@ -152,7 +161,10 @@ var infos = [Count]Info{
 	IPv6BadVersion:             {"ipv6_bad_version", StageParse, "", "", "The version in the IPv6 header is not 6."},
 	IPv6BadPayloadLength:       {"ipv6_bad_payload_length", StageParse, "", "", "The IPv6 payload length is longer than the frame, or names a jumbogram."},
 	IPv6BadExtension:           {"ipv6_bad_extension", StageParse, "", "", "An IPv6 extension header is truncated, misplaced, or one of too many."},
-	FragmentMalformed:          {"fragment_malformed", StageParse, "", "", "A fragment's offset and length make no sense: empty, not a multiple of eight, or beyond 65,535 bytes."},
+	FragmentMalformed:          {"fragment_malformed", StageParse, "", "", "A fragment is empty, or is not the last and its length is not a multiple of eight."},
+	FragmentTooLong:            {"fragment_too_long", StageParse, "", "", "A fragment reaches beyond the 65,535 bytes that a datagram may have."},
+	FragmentTiny:               {"fragment_tiny", StageParse, "", "", "A first fragment ends inside the headers, which it must hold whole (RFC 1858, RFC 7112)."},
+	FragmentInHeader:           {"fragment_in_header", StageParse, "", "", "A later fragment of a TCP segment begins inside the TCP header (RFC 1858)."},
 	TCPTruncated:               {"tcp_truncated", StageParse, "", "", "The packet ends before its TCP header does."},
 	TCPBadOffset:               {"tcp_bad_offset", StageParse, "", "", "The TCP data offset is below 20 bytes or beyond the packet."},
 	UDPTruncated:               {"udp_truncated", StageParse, "", "", "The packet ends before its UDP header does."},
@@ -163,6 +175,13 @@ var infos = [Count]Info{
 	Multicast:                  {"multicast", StageParse, HalfEgress, "PROTOCOL_RESTRICTION", "A VPC carries no multicast, and the frame is not one that nitrod answers itself."},
 	HandoverRingFull:           {"handover_ring_full", StageDispatch, "", "", "The ring to the lcore that owns the flow is full."},
 	FragmentRateExceeded:       {"fragment_rate_exceeded", StageDispatch, HalfEgress, "", "The ENI has sent more fragments a second than its fragment_rate (ENA: pps_allowance_exceeded)."},
+	FragmentWithoutFirst:       {"fragment_without_first", StageDispatch, "", "", "A later fragment waited for the first one of its datagram, which did not come in time."},
+	FragmentDuplicate:          {"fragment_duplicate", StageDispatch, "", "", "All bytes of the fragment have come before, in other fragments of its datagram."},
+	FragmentOverlap:            {"fragment_overlap", StageDispatch, "", "", "A fragment has some bytes that came before and some that did not; what else comes of its datagram is dropped too (RFC 5722)."},
+	FragmentPastEnd:            {"fragment_past_end", StageDispatch, "", "", "The fragments disagree on where their datagram ends; what else comes of it is dropped too."},
+	FragmentTooManyGaps:        {"fragment_too_many_gaps", StageDispatch, "", "", "The fragments of the datagram come so out of order that it has more gaps than nitrod keeps account of."},
+	FragmentHoldFull:           {"fragment_hold_full", StageDispatch, HalfEgress, "", "Of the ENI's fragments more wait for the first ones of their datagrams than may; those that have waited longest go."},
+	FragmentStoreFull:          {"fragment_store_full", StageDispatch, HalfEgress, "", "A fragment was waiting for the first one of its datagram, and its ENI has begun more datagrams than may be open at a time."},
 	SlowPathQueueFull:          {"slowpath_queue_full", StageSlowPath, "", "", "More first packets are waiting for the slow path than its queue holds."},
 	SourceIPSpoofed:            {"source_ip_spoofed", StageSlowPath, HalfEgress, "ENI_SOURCE_DEST_CHECK_RESTRICTION", "The source address is not one of the sending ENI's, and its source/destination check is on."},
 	DestinationMACUnknown:      {"destination_mac_unknown", StageSlowPath, HalfEgress, "UNKNOWN_DESTINATION", "The destination MAC is neither the router's nor the one of the ENI that has the destination address."},
@@ -192,7 +211,6 @@ var infos = [Count]Info{
 	SecurityGroupOut:           {"security_group_out", StageSlowPath, HalfEgress, "ENI_SG_RULES_MISMATCH", "No outbound rule of the source ENI's security groups admits the flow."},
 	SecurityGroupIn:            {"security_group_in", StageSlowPath, HalfIngress, "ENI_SG_RULES_MISMATCH", "No inbound rule of the destination ENI's security groups admits the flow."},
 	MTUExceeded:                {"mtu_exceeded", StageSlowPath, HalfIngress, "", "The packet is longer than the destination ENI's MTU, and is not one that a router may fragment."},
-	FragmentWithoutFirst:       {"fragment_without_first", StageSlowPath, "", "", "A later fragment came and the first one of its datagram is not known."},
 	ICMPErrorUnmatched:         {"icmp_error_unmatched", StageSlowPath, "", "", "An ICMP error whose quoted packet cannot be read, or was not sent by the error's receiver."},
 	MidstreamTCP:               {"midstream_tcp", StageSlowPath, "", "", "A TCP packet without SYN met no session, and midstream is strict."},
 	SessionTableFull:           {"session_table_full", StageSlowPath, "", "", "The lcore's session table is full."},

@@ -31,7 +31,11 @@ func EngineConfig(cfg *config.Config) pipeline.Config {
 		LiberalWindows:  cfg.Conntrack.TCPWindow == config.WindowLiberal,
 		EvictEarly:      cfg.Conntrack.EarlyEviction == config.SwitchOn,
 		Timeouts:        conntrack.DefaultTimeouts,
-		EmptyRounds:     emptyRounds, RingSize: ringSize,
+		Fragments: pipeline.FragmentConfig{
+			Hold: cfg.Fragments.Hold, Lifetime: cfg.Fragments.Lifetime,
+			Datagrams: cfg.Fragments.DatagramsPerENI, Held: cfg.Fragments.HeldPerENI,
+		},
+		EmptyRounds: emptyRounds, RingSize: ringSize,
 	}
 	if cfg.Host.Polling == config.PollingAdaptive {
 		c.Sleep = cfg.Host.IdleSleep
