@@ -319,7 +319,10 @@ func parseLayer4(frame []byte, total uint32, hlen int, index uint16, family uint
 		}
 		outer := *k
 		src, dst = parseICMP(l4, index, flags, k, m)
-		if m.Flags&flagQuoted != 0 {
+		if m.class == classND && m.Flags&flagFragment != 0 {
+			return drop.NDMalformed // RFC 6980
+		}
+		if m.Flags&(flagQuoted|flagQuotedLater) != 0 {
 			return m.groupAllowed(&outer) // k is complete, and not this packet's own
 		}
 	}

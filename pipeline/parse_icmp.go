@@ -68,9 +68,8 @@ const oddReply = 0xfd00
 // key (see hash.FlowKey). For an error it completes the key itself, with the
 // reverse of the flow that the error quotes.
 //
-// In a fragment errors and discovery are messages like any other: an error is
-// never so long that it must be cut (RFC 1812 section 4.3.2.3, RFC 4443 section
-// 2.4), and what is discovered by fragments is ignored (RFC 6980).
+// What an error in fragments quotes is not looked for: none is so long that it must
+// be cut (RFC 1812 section 4.3.2.3, RFC 4443 section 2.4).
 func parseICMP(l4 []byte, index uint16, flags uint8, k *hash.FlowKey, m *Meta) (src, dst uint16) {
 	v6 := flags&hash.KeyIPv6 != 0
 	m.ICMPType, m.ICMPCode = l4[0], l4[1]
@@ -84,12 +83,13 @@ func parseICMP(l4 []byte, index uint16, flags uint8, k *hash.FlowKey, m *Meta) (
 	switch {
 	case !v6 && m.ICMPType == 0: // its type and code alone could be a query's ports
 		return oddReply, oddReply | uint16(m.ICMPCode)
-	case m.Flags&flagFragment != 0:
 	case v6 && m.ICMPType >= ndRouterSolicit && m.ICMPType <= ndRedirect:
 		m.class = classND
 	case isICMPError(m.ICMPType, v6):
 		m.class = classICMPError
-		m.Flags |= quotedKey(l4[8:], index, flags, k, &m.FragID)
+		if m.Flags&flagFragment == 0 {
+			m.Flags |= quotedKey(l4[8:], index, flags, k, &m.FragID)
+		}
 	}
 	return 0, uint16(m.ICMPType)<<8 | uint16(m.ICMPCode)
 }

@@ -187,7 +187,7 @@ var infos = [Count]Info{
 	DestinationMACUnknown:      {"destination_mac_unknown", StageSlowPath, HalfEgress, "UNKNOWN_DESTINATION", "The destination MAC is neither the router's nor the one of the ENI that has the destination address."},
 	ARPNotAnswered:             {"arp_not_answered", StageSlowPath, HalfEgress, "", "An ARP message that asks for no address of the subnet in use, announces one, or probes for the asker's own."},
 	NDNotAnswered:              {"nd_not_answered", StageSlowPath, HalfEgress, "", "A neighbour or router discovery message that asks for no address of the subnet in use, or that nitrod does not answer."},
-	NDMalformed:                {"nd_malformed", StageSlowPath, HalfEgress, "", "A neighbour discovery message that breaks RFC 4861: hop limit below 255, truncated, or a bad option."},
+	NDMalformed:                {"nd_malformed", StageSlowPath, HalfEgress, "", "A neighbour discovery message that breaks RFC 4861 or RFC 6980: hop limit below 255, truncated, a bad option, or in fragments."},
 	DHCPMalformed:              {"dhcp_malformed", StageSlowPath, HalfEgress, "", "A DHCP message that breaks RFC 2131, or one that asks nothing of a server."},
 	RouterNoService:            {"router_no_service", StageSlowPath, HalfEgress, "", "The packet is addressed to the subnet's router or another reserved address, which offers no such service."},
 	LinkLocalNoService:         {"linklocal_no_service", StageSlowPath, HalfEgress, "", "The packet is addressed to a link-local service that no local port stands for."},
