@@ -23,7 +23,6 @@ var unprovoked = map[drop.Reason]string{
 var unshown = map[string]string{
 	"S1.3": "nitrod has none of the gateways that track automatically",
 	"S1.9": "how many half-open connections an lcore can end depends on which flows it owns, which is random",
-	"S4.7": "there is no gateway yet",
 }
 
 func exampleScenarios(t *testing.T) []*Scenario {
