@@ -40,6 +40,24 @@ func TestFloodOfOneENILeavesRoomForOthers(t *testing.T) {
 	}
 }
 
+// Nor do many ENIs that flood together fill the queue: whoever has nothing in it
+// finds room.
+func TestFloodOfManyENIsLeavesRoom(t *testing.T) {
+	const size, enis = 256, 60
+	q := newWaitQueue(size, enis+1)
+	for port := range uint64(10_000) {
+		if eni := uint16(port % enis); !q.full(eni) {
+			q.push(port<<16, eni).meta = Meta{Hash: port << 16, ENI: eni}
+		}
+		if q.full(enis) {
+			t.Fatalf("with %d of %d packets waiting, one who has none finds no room", q.n, size)
+		}
+	}
+	if q.n < size/2 {
+		t.Errorf("%d ENIs together have %d of %d places only", enis, q.n, size)
+	}
+}
+
 // An lcore that only sends what others hand it has work: it must not pause.
 func TestSendingForOthersIsWork(t *testing.T) {
 	b := newBed(t, bedOptions{lcores: 2})

@@ -12,9 +12,9 @@ import (
 // an entry is marked as queued (flowcache.Entry.Queued). Established flows
 // have no mark, so that they pass by however long the queue is.
 //
-// Limits: a fixed number of packets, and of those of one ENI an eighth, so that
-// a flood from one guest leaves room for the others' first packets; what is
-// beyond is dropped and counted.
+// Limits: a fixed number of packets. One ENI may have as many as an eighth of
+// what is free, so that however many guests flood it there is room for the first
+// packets of another one; what is beyond is dropped and counted.
 // The flows in the queue are told by 16 bits of their hash: a new flow that
 // shares them with a waiting one may wait longer than it need, never out of its
 // order.
@@ -43,7 +43,7 @@ func (q *waitQueue) holds(hash uint64) bool { return *q.slot(hash) != 0 }
 
 // full reports whether there is no room for a packet of an ENI.
 func (q *waitQueue) full(eni uint16) bool {
-	return q.n == len(q.items) || int(q.enis[eni]) >= max(1, len(q.items)/8)
+	return q.n == len(q.items) || int(q.enis[eni]) >= max(1, (len(q.items)-q.n)/8)
 }
 
 // push returns the slot at the end for the caller to fill.
