@@ -38,7 +38,7 @@ var (
 			pfx("0.0.0.0/0"), pfx("::/0"), pfx("10.0.0.0/16"), pfx("10.0.1.0/24"), pfx("10.0.2.0/24"), pfx("2001:db8:0:1::/64"),
 			pfx("198.51.100.0/24"), pfx("169.254.0.0/16"), pfx("fe80::/10"), pfx("2001:db8::/56"),
 		}), 0, 4, rapid.ID).Draw(t, "destinations") {
-			r := Route{Destination: d, Target: rapid.SampledFrom([]TargetKind{TargetENI, TargetENI, TargetInternetGateway, TargetBlackhole, TargetGateway}).Draw(t, "target")}
+			r := Route{Destination: d, Target: rapid.SampledFrom([]TargetKind{TargetENI, TargetENI, TargetInternetGateway, TargetBlackhole, TargetGateway, TargetGateway}).Draw(t, "target")}
 			switch r.Target {
 			case TargetENI:
 				r.TargetID = "e-" + strconv.Itoa(rapid.IntRange(0, 2).Draw(t, "via"))
@@ -183,7 +183,7 @@ var interesting = []string{
 
 // genPacket draws a packet of an ENI of o, mostly one that gets somewhere.
 func genPacket(t *rapid.T, o *Objects) packet {
-	if rapid.IntRange(0, 4).Draw(t, "outside") == 0 {
+	if rapid.IntRange(0, 5).Draw(t, "outside") == 0 {
 		return genFromOutside(t, o)
 	}
 	from := &o.ENIs[rapid.IntRange(0, len(o.ENIs)-1).Draw(t, "from")]
@@ -195,6 +195,9 @@ func genPacket(t *rapid.T, o *Objects) packet {
 	}
 	if rapid.IntRange(0, 3).Draw(t, "foreign") == 0 {
 		p.src = ip(rapid.SampledFrom(append(interesting[:17:17], "fe80::9", "169.254.3.3", "127.0.0.1", "ff02::1")).Draw(t, "otherSrc"))
+	}
+	if e := &o.ENIs[rapid.IntRange(0, len(o.ENIs)-1).Draw(t, "public")]; len(e.Public) != 0 && rapid.IntRange(0, 5).Draw(t, "reflected") == 0 {
+		p.dst = e.Public[0].Public
 	}
 	if p.src.Is4() != p.dst.Is4() {
 		p.dst = ip("10.0.2.10")

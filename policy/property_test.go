@@ -20,7 +20,7 @@ func TestDecideEqualsModel(t *testing.T) {
 		if err != nil {
 			t.Fatalf("the generator makes right configurations only: %v", err)
 		}
-		for range 20 {
+		for range 40 {
 			p := genPacket(t, o)
 			why, to := model{o}.decide(p)
 			var tr Trace
