@@ -4,7 +4,7 @@
 # run again at any time and does then only what is missing.
 #
 #   scripts/setup.sh           what nitrod needs
-#   scripts/setup.sh --bench   also OVS-DPDK, which the benchmark compares with
+#   scripts/setup.sh --bench   also testpmd and OVS-DPDK, which the benchmark compares with
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -60,9 +60,10 @@ install_drivers() {
     [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 }
 
-# OVS's daemons are for the benchmark's own instance; a service that the
-# package starts would only take memory and a core.
+# testpmd is in dpdk-dev. OVS's daemons are for the benchmark's own instance; a
+# service that the package starts would only take memory and a core.
 install_bench() {
+    command -v dpdk-testpmd >/dev/null || apt_install dpdk-dev
     installed openvswitch-switch-dpdk && return
     local fresh=
     installed openvswitch-switch || fresh=yes
