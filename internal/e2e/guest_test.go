@@ -90,7 +90,7 @@ func listenUDP(t *testing.T, namespace string, port uint16) net.PacketConn {
 	t.Helper()
 	var c net.PacketConn
 	inside(t, namespace, func() (err error) {
-		c, err = net.ListenPacket("udp4", fmt.Sprintf(":%d", port))
+		c, err = net.ListenPacket("udp", fmt.Sprintf(":%d", port))
 		return err
 	})
 	t.Cleanup(func() { c.Close() })
@@ -105,7 +105,7 @@ func dialUDP(t *testing.T, namespace string, sport uint16, to netip.Addr, port u
 	t.Helper()
 	var c *net.UDPConn
 	inside(t, namespace, func() (err error) {
-		c, err = net.DialUDP("udp4", &net.UDPAddr{Port: int(sport)}, &net.UDPAddr{IP: to.AsSlice(), Port: int(port)})
+		c, err = net.DialUDP("udp", &net.UDPAddr{Port: int(sport)}, &net.UDPAddr{IP: to.AsSlice(), Port: int(port)})
 		return err
 	})
 	t.Cleanup(func() { c.Close() })
