@@ -117,6 +117,9 @@ func printExplanation(w io.Writer, x *control.Explanation) {
 		fmt.Fprintf(w, "parse\t%s\n", x.Class)
 		fmt.Fprintf(w, "dispatch\tshard %d, lcore %d\n", x.Shard, x.Lcore)
 	}
+	if x.Datagram != "" {
+		fmt.Fprintf(w, "fragment\t%s\n", x.Datagram)
+	}
 	if x.Cache != "" {
 		fmt.Fprintf(w, "lookup\tflow cache %s\n", x.Cache)
 	}

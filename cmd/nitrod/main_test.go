@@ -81,13 +81,14 @@ func TestOutput(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "n.sock")
 	serve(t, socket)
 	for name, args := range map[string]string{
-		"stats":           "stats",
-		"flows":           "flows --eni web --limit 7",
-		"conntrack":       "conntrack",
-		"explain_drop":    "explain --src 10.0.1.10 --dst 10.0.2.10 --dport 8080",
-		"explain_forward": "explain --src 10.0.1.10 --dst 10.0.2.10 --protocol icmp --icmp-type 0",
-		"explain_frame":   "explain --frame 0200",
-		"version":         "version",
+		"stats":            "stats",
+		"flows":            "flows --eni web --limit 7",
+		"conntrack":        "conntrack",
+		"explain_drop":     "explain --src 10.0.1.10 --dst 10.0.2.10 --dport 8080",
+		"explain_forward":  "explain --src 10.0.1.10 --dst 10.0.2.10 --protocol icmp --icmp-type 0",
+		"explain_frame":    "explain --frame 0200",
+		"explain_fragment": "explain --frame 0300",
+		"version":          "version",
 	} {
 		for _, format := range []string{"txt", "json"} {
 			t.Run(name+"."+format, func(t *testing.T) {
@@ -181,7 +182,7 @@ func someStats() control.Stats {
 		TimeNS: 1_700_000_000_000_000_000, UptimeNS: 3_723_400_000_000,
 		Rx: 1000, Originated: 10, Tx: 900, Consumed: 8, Held: 2, Dropped: 100,
 		Drops:    map[string]uint64{"security_group_in": 90, "arp_not_answered": 10},
-		FlowHits: 880, SlowPath: 20, Waited: 3, Flows: 12, Evicted: 1, Sessions: 6, Begun: 7, Expired: 1, Early: map[string]uint64{"half_open": 3, "closing": 2, "one_way": 1}, Fragmented: 2, ICMPErrors: 4, TableMem: "hugepages",
+		FlowHits: 880, SlowPath: 20, Waited: 3, Redecided: 9, Flows: 12, Evicted: 1, Sessions: 6, Begun: 7, Expired: 1, Early: map[string]uint64{"half_open": 3, "closing": 2, "one_way": 1}, Fragmented: 2, FragmentsWaited: 6, ICMPErrors: 4, TableMem: "hugepages",
 		ENIs: map[string]control.ENI{
 			"web": {Port: "tap web0 in web", Link: "up", RxPackets: 400, RxBytes: 40000, TxPackets: 600, TxBytes: 60000, Drops: 90, PPSExceeded: 7,
 				ConntrackUsed: 4, ConntrackAvailable: &left, HalfOpen: 1, ConntrackExceeded: 5},
@@ -220,6 +221,9 @@ func explain(t *testing.T, w http.ResponseWriter, req *control.ExplainRequest, a
 	case req.Frame == "zz":
 		w.WriteHeader(http.StatusBadRequest)
 		answer(w, control.Problem{Error: "the frame is not hexadecimal"})
+	case req.Frame == "0300":
+		answer(w, control.Explanation{Packet: "a later fragment", Verdict: "hold", ENI: "web", Class: "flow",
+			Datagram: "a later fragment, whose first one was not seen: it would wait for that"})
 	case req.Frame != "":
 		answer(w, control.Explanation{Packet: "short", Verdict: "consume", ENI: "web", Cache: "stale"})
 	case req.Protocol == "icmp":

@@ -62,13 +62,14 @@ func printStats(w io.Writer, s *control.Stats) {
 	fmt.Fprintf(w, "up\t%s\n", time.Duration(s.UptimeNS).Round(time.Second))
 	fmt.Fprintf(w, "packets\trx %d + originated %d = tx %d + dropped %d + consumed %d + held %d\n",
 		s.Rx, s.Originated, s.Tx, s.Dropped, s.Consumed, s.Held)
-	fmt.Fprintf(w, "decided\tby the flow cache %d, by the slow path %d, of which %d had waited\n", s.FlowHits, s.SlowPath, s.Waited)
+	fmt.Fprintf(w, "decided\tby the flow cache %d, by the slow path %d, of which %d had waited; %d flows judged anew\n", s.FlowHits, s.SlowPath, s.Waited, s.Redecided)
 	fmt.Fprintf(w, "flows\t%d now, %d made room for others\n", s.Flows, s.Evicted)
 	fmt.Fprintf(w, "sessions\t%d now, %d begun, %d ended by idle time\n", s.Sessions, s.Begun, s.Expired)
 	if early := s.Early; early["half_open"]+early["closing"]+early["one_way"] != 0 {
 		fmt.Fprintf(w, "ended early\t%d half open, %d closing, %d one-way\n", early["half_open"], early["closing"], early["one_way"])
 	}
 	fmt.Fprintf(w, "router\t%d packets sent on in pieces, %d ICMP errors to their senders\n", s.Fragmented, s.ICMPErrors)
+	fmt.Fprintf(w, "fragments\t%d waited for the first one of their datagram\n", s.FragmentsWaited)
 	fmt.Fprintf(w, "buffers\t%d of %d free; tables in %s memory\n", s.Mbufs.Available, s.Mbufs.Total, s.TableMem)
 	if lost := driverLosses(&s.Driver); lost != "" {
 		fmt.Fprintf(w, "drivers\t%s\n", lost)

@@ -15,28 +15,29 @@ const DefaultSocket = "/run/nitrod/nitrod.sock"
 // Rx + Originated = Tx + Consumed + the sum of Drops + Held; Held is what this
 // law gives while packets are under way, and zero when the daemon is quiet.
 type Stats struct {
-	TimeNS     int64             `json:"time_ns"` // of the day, since 1970
-	UptimeNS   int64             `json:"uptime_ns"`
-	Rx         uint64            `json:"rx"`
-	Originated uint64            `json:"originated"`
-	Tx         uint64            `json:"tx"`
-	Consumed   uint64            `json:"consumed"`
-	Held       int64             `json:"held"`
-	Dropped    uint64            `json:"dropped"`
-	Drops      map[string]uint64 `json:"drops"`
-	FlowHits   uint64            `json:"flow_hits"`
-	SlowPath   uint64            `json:"slow_path"`
-	Waited     uint64            `json:"waited"`
-	Redecided  uint64            `json:"redecided"` // flows judged anew after a change of policy
-	Flows      uint64            `json:"flows"`
-	Evicted    uint64            `json:"flows_evicted"`
-	Sessions   uint64            `json:"sessions"`
-	Begun      uint64            `json:"sessions_begun"`
-	Expired    uint64            `json:"sessions_expired"`
-	Early      map[string]uint64 `json:"sessions_ended_early"` // by kind, to make room for others
-	Fragmented uint64            `json:"fragmented"`           // packets that went on in pieces
-	ICMPErrors uint64            `json:"icmp_errors"`          // to senders, about packets that could not go on
-	TableMem   string            `json:"table_memory"`
+	TimeNS          int64             `json:"time_ns"` // of the day, since 1970
+	UptimeNS        int64             `json:"uptime_ns"`
+	Rx              uint64            `json:"rx"`
+	Originated      uint64            `json:"originated"`
+	Tx              uint64            `json:"tx"`
+	Consumed        uint64            `json:"consumed"`
+	Held            int64             `json:"held"`
+	Dropped         uint64            `json:"dropped"`
+	Drops           map[string]uint64 `json:"drops"`
+	FlowHits        uint64            `json:"flow_hits"`
+	SlowPath        uint64            `json:"slow_path"`
+	Waited          uint64            `json:"waited"`
+	Redecided       uint64            `json:"redecided"` // flows judged anew after a change of policy
+	Flows           uint64            `json:"flows"`
+	Evicted         uint64            `json:"flows_evicted"`
+	Sessions        uint64            `json:"sessions"`
+	Begun           uint64            `json:"sessions_begun"`
+	Expired         uint64            `json:"sessions_expired"`
+	Early           map[string]uint64 `json:"sessions_ended_early"` // by kind, to make room for others
+	Fragmented      uint64            `json:"fragmented"`           // packets that went on in pieces
+	FragmentsWaited uint64            `json:"fragments_waited"`     // for the first one of their datagram
+	ICMPErrors      uint64            `json:"icmp_errors"`          // to senders, about packets that could not go on
+	TableMem        string            `json:"table_memory"`
 
 	ENIs      map[string]ENI      `json:"enis"`
 	Instances map[string]Instance `json:"instances"`
@@ -194,6 +195,8 @@ type Explanation struct {
 	Cache   string `json:"flow_cache,omitempty"` // hit, miss or stale
 	Session string `json:"session,omitempty"`    // its state before and after
 	LeftNS  int64  `json:"session_left_ns,omitempty"`
+
+	Datagram string `json:"datagram,omitempty"` // of a fragment: which it is, and whether its datagram's first one was seen
 
 	// Tracked says for a packet that passes where its flow is tracked: at the
 	// ENI that sends it, and at the one that receives it.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/nitrod/nitrod/hash"
-	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/pipeline"
 	"github.com/nitrod/nitrod/policy"
@@ -59,9 +58,7 @@ func Explain(e *pipeline.Engine, req *ExplainRequest) (*Explanation, error) {
 	case x.Verdict == pipeline.VerdictForward && x.NewState != 0:
 		out.Session = "new, " + x.NewState.String()
 	}
-	if x.Verdict == pipeline.VerdictDrop && x.Reason == drop.FragmentWithoutFirst {
-		out.Help = "A later fragment shares the verdict of its datagram's first fragment; explain that one."
-	}
+	out.Datagram = datagramText[x.Datagram]
 	out.more(e, snap, &x, len(frame), req.Both)
 	return out, nil
 }

@@ -25,6 +25,14 @@ func (out *Explanation) more(e *pipeline.Engine, snap *policy.Snapshot, x *pipel
 	out.Limits = limitsOf(e, snap, x, frame)
 }
 
+// datagramText says of a fragment what is known of its datagram.
+var datagramText = [...]string{
+	pipeline.NoDatagram:     "",
+	pipeline.DatagramBegins: "the first fragment, whose verdict all others get",
+	pipeline.DatagramWaits:  "a later fragment, whose first one was not seen: it would wait for that",
+	pipeline.DatagramKnown:  "a later fragment, whose first one was seen: it goes the same way",
+}
+
 func replyOf(e *pipeline.Engine, snap *policy.Snapshot, x *pipeline.Explanation) *Reply {
 	d, steps := e.Reply(x)
 	r := &Reply{ENI: snap.ENI(x.Egress).ID, Verdict: d.Verdict.String(), Egress: snap.ENI(d.Egress).ID, Steps: steps}
@@ -70,10 +78,17 @@ func limitsOf(e *pipeline.Engine, snap *policy.Snapshot, x *pipeline.Explanation
 			Text: fmt.Sprintf("ENI %s may send %d fragments a second.", snap.ENI(x.Meta.ENI).ID, rate),
 		})
 	}
-	if budget := snap.ENIs[x.Meta.ENI].HalfOpen; budget != 0 && x.NewState == conntrack.SynSent && !x.HasSession {
+	if rate := snap.ENIs[x.Meta.ENI].LinkLocalRate; rate != 0 && snap.ENIs[x.Egress].Flags&policy.IsServicePort != 0 {
 		out = append(out, Limit{
-			Name: drop.ConntrackHalfOpenExceeded.String(), Of: snap.ENI(x.Meta.ENI).ID, Left: int64(budget), Bites: x.Reason == drop.ConntrackHalfOpenExceeded,
-			Text: fmt.Sprintf("ENI %s may have %d half-open connections.", snap.ENI(x.Meta.ENI).ID, budget),
+			Name: drop.LinkLocalAllowanceExceeded.String(), Of: snap.ENI(x.Meta.ENI).ID, Left: int64(rate),
+			Text: fmt.Sprintf("ENI %s may send %d packets a second to link-local services.", snap.ENI(x.Meta.ENI).ID, rate),
+		})
+	}
+	if budget := snap.ENIs[x.Meta.ENI].HalfOpen; budget != 0 && x.NewState == conntrack.SynSent && !x.HasSession {
+		left := max(0, int64(budget)-int64(e.Allowances().HalfOpen(x.Meta.ENI)))
+		out = append(out, Limit{
+			Name: drop.ConntrackHalfOpenExceeded.String(), Of: snap.ENI(x.Meta.ENI).ID, Left: left, Bites: x.Reason == drop.ConntrackHalfOpenExceeded,
+			Text: fmt.Sprintf("ENI %s may have %d more half-open connections, of %d.", snap.ENI(x.Meta.ENI).ID, left, budget),
 		})
 	}
 	return out

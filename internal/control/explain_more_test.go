@@ -1,12 +1,15 @@
 package control
 
 import (
+	"encoding/hex"
+	"fmt"
 	"regexp"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nitrod/nitrod/internal/packet"
+	"github.com/nitrod/nitrod/policy"
 )
 
 // explained asks about a packet from web to app.
@@ -92,5 +95,72 @@ func TestExplainBothRefused(t *testing.T) {
 	if r := x.Reply; x.Verdict != "forward" || r == nil || r.Verdict != "drop" || r.Reason != "nacl_out" || r.Code != "SUBNET_ACL_RESTRICTION" ||
 		r.Help != "Of network ACL back, the final rule denies tcp/1000 out of subnet back for 10.0.1.10." {
 		t.Errorf("%+v", x.Reply)
+	}
+}
+
+// A rate and a budget are said with what is left of them, where a packet may
+// meet them.
+func TestExplainRatesAndBudgets(t *testing.T) {
+	o := objects()
+	o.Services = []policy.ServicePort{{ID: "svc", VPC: "main", MAC: [6]byte{2, 0, 0, 0, 9, 2}, MTU: 1500, Queues: 1}}
+	o.ENIs[0].LinkLocalRate, o.ENIs[0].ConntrackHalfOpen = 1024, 3
+	b := newBedOf(t, o)
+	limit := func(x *Explanation, name string) *Limit {
+		for i := range x.Limits {
+			if x.Limits[i].Name == name {
+				return &x.Limits[i]
+			}
+		}
+		return nil
+	}
+	const rate, budget = "linklocal_allowance_exceeded", "conntrack_half_open_exceeded"
+	x, err := Explain(b.engine, &ExplainRequest{ENI: "web", Protocol: "udp", Src: "10.0.1.10", Dst: "169.254.169.253", SrcPort: 5000, DstPort: 53})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Limit{Name: rate, Of: "web", Left: 1024, Text: "ENI web may send 1024 packets a second to link-local services."}
+	if diff := cmp.Diff(want, limit(x, rate)); diff != "" || x.Verdict != "forward" || x.Egress != "svc" {
+		t.Errorf("%s to %s; the rate (-want +got):\n%s", x.Verdict, x.Egress, diff)
+	}
+	for begun := range 4 {
+		x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80})
+		left := max(0, 3-begun)
+		want := &Limit{Name: budget, Of: "web", Left: int64(left), Bites: x.Reason == budget,
+			Text: fmt.Sprintf("ENI web may have %d more half-open connections, of 3.", left)}
+		if diff := cmp.Diff(want, limit(x, budget)); diff != "" || limit(x, rate) != nil {
+			t.Errorf("with %d half open, the budget (-want +got):\n%s", begun, diff)
+		}
+		b.carry("web", b.tcp("web", 2000+uint16(begun), 80, packet.TCPSyn))
+	}
+}
+
+// Of a later fragment explain says whether its first one was seen.
+func TestExplainFragments(t *testing.T) {
+	b := newBed(t)
+	web := &b.snap.ENIs[b.eni("web")]
+	frames := packet.Fragment(packet.Build(packet.Ether{Dst: web.RouterMAC, Src: web.MAC},
+		packet.IPv4{Src: packet.MustIP("10.0.1.10"), Dst: packet.MustIP("10.0.2.20")}, packet.ICMP{Type: 8, ID: 7}, packet.Fill(1500)), 600, 1)
+	explain := func(i int, verdict, datagram string) {
+		t.Helper()
+		x, err := Explain(b.engine, &ExplainRequest{ENI: "web", Frame: hex.EncodeToString(frames[i])})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Verdict != verdict || x.Datagram != datagram {
+			t.Errorf("fragment %d: %s, %q", i, x.Verdict, x.Datagram)
+		}
+	}
+	explain(0, "forward", "the first fragment, whose verdict all others get")
+	explain(1, "hold", "a later fragment, whose first one was not seen: it would wait for that")
+	b.carry("web", frames[1])
+	explain(2, "hold", "a later fragment, whose first one was not seen: it would wait for that")
+	b.carry("web", frames[0])
+	explain(2, "forward", "a later fragment, whose first one was seen: it goes the same way")
+	var s Stats
+	if b.get("/v1/stats", &s); s.FragmentsWaited != 1 || s.Tx != 2 || s.Held != 0 {
+		t.Errorf("%d fragments waited, %d went, %d are held", s.FragmentsWaited, s.Tx, s.Held)
+	}
+	if x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80}); x.Datagram != "" {
+		t.Errorf("what is no fragment is %q", x.Datagram)
 	}
 }

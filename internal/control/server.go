@@ -167,7 +167,7 @@ func (s *Server) stats() Stats {
 		Drops:    map[string]uint64{},
 		FlowHits: t.FlowHits, SlowPath: t.SlowPath, Waited: t.Waited, Redecided: t.Redecided,
 		Flows: t.FlowsLive, Evicted: t.Evicted, Sessions: t.SessionsLive, Begun: t.Sessions, Expired: t.Expired,
-		Fragmented: t.Fragmented, ICMPErrors: t.ICMPErrors,
+		Fragmented: t.Fragmented, FragmentsWaited: t.FragmentsWaited, ICMPErrors: t.ICMPErrors,
 		Early:    map[string]uint64{},
 		TableMem: e.Memory().String(),
 		ENIs:     map[string]ENI{}, Instances: map[string]Instance{}, Mbufs: s.host.Mbufs(), Driver: s.host.Driver(),
