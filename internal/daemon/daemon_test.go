@@ -24,8 +24,8 @@ func TestExamples(t *testing.T) {
 	for _, f := range files {
 		if cfg, snap, err := Check(f); err != nil {
 			t.Errorf("%s: %v", f, err)
-		} else if len(cfg.Objects.ENIs) == 0 || len(snap.ENIs) != len(cfg.Objects.ENIs) {
-			t.Errorf("%s: %d ENIs are configured and %d compiled", f, len(cfg.Objects.ENIs), len(snap.ENIs))
+		} else if len(cfg.Objects.ENIs) == 0 || len(snap.ENIs) != len(cfg.Ports) {
+			t.Errorf("%s: %d ENIs; %d ports are configured and %d compiled", f, len(cfg.Objects.ENIs), len(cfg.Ports), len(snap.ENIs))
 		}
 	}
 }

@@ -1,8 +1,9 @@
 // Package e2e holds the end-to-end tests: the real nitrod, built from this
 // tree, between real guests. It has no code of its own.
 //
-// Every test starts a daemon of its own from testdata/two-guests.yaml.tmpl, in
-// namespaces, with taps and a control socket whose names no other test has:
+// Every test starts a daemon of its own, in namespaces, with taps and a control
+// socket whose names no other test has. Those of world_test.go run
+// examples/world.yaml; all others testdata/two-guests.yaml.tmpl:
 //
 //	namespace nd<pid>n<N>web                      namespace nd<pid>n<N>app
 //	10.0.1.10                                     10.0.2.10, 10.0.2.11
