@@ -34,7 +34,7 @@ type worldBed struct {
 
 // runningWorld runs the example, with the addresses that its README gives to the
 // world and to the services.
-func runningWorld(t *testing.T) *worldBed {
+func runningWorld(t *testing.T, lcores int) *worldBed {
 	t.Helper()
 	need(t)
 	text, err := os.ReadFile("../../examples/world.yaml")
@@ -53,7 +53,7 @@ func runningWorld(t *testing.T) *worldBed {
 		config = strings.Replace(config, key+example+",", key+own+",", 1)
 	}
 	w.Socket = filepath.Join(dir, "nitrod.sock")
-	config += fmt.Sprintf("\nhost: {memory: 128MiB, mbufs: 16384, control_socket: %s}\n", w.Socket)
+	config += fmt.Sprintf("\nhost: {lcores: %d, memory: 128MiB, mbufs: 16384, control_socket: %s}\n", lcores, w.Socket)
 	w.namespaces = []string{w.guest, w.world, w.services}
 	// Of the default size of a buffer, a frame of the guest's takes five.
 	w.ready = 5 + 1 + 1
@@ -73,8 +73,10 @@ func runningWorld(t *testing.T) *worldBed {
 
 // TestWorld has a guest and the world reach each other through the internet
 // gateway.
-func TestWorld(t *testing.T) {
-	w := runningWorld(t)
+func TestWorld(t *testing.T) { onLcores(t, reachWorld) }
+
+func reachWorld(t *testing.T, lcores int) {
+	w := runningWorld(t, lcores)
 	for _, c := range []struct {
 		name string
 		f    func(*testing.T, *worldBed)
@@ -216,9 +218,11 @@ func worldPathMTU(t *testing.T, w *worldBed) {
 
 // TestLinkLocalServices has a guest resolve its own name, and fetch its metadata
 // with a token, from the example's program.
-func TestLinkLocalServices(t *testing.T) {
+func TestLinkLocalServices(t *testing.T) { onLcores(t, askServices) }
+
+func askServices(t *testing.T, lcores int) {
 	need(t, "curl")
-	w := runningWorld(t)
+	w := runningWorld(t, lcores)
 	w.serve(t)
 
 	for _, server := range []string{"169.254.169.253", "10.0.0.2"} {
