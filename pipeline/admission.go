@@ -205,14 +205,18 @@ func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision, track
 // expectReplies forgets what the flow cache says of the other way of a flow
 // that begins to be tracked: what was sent there before it was asked for may be
 // known as refused, and is a reply from now on. It comes from the ENI that
-// receives the flow, or from the one that has the address; refusals to those
-// that forward for others are not cached.
+// receives the flow, or from the one that has the address: the internet gateway,
+// where no ENI has it. Refusals to those that forward for others are not cached.
 func (w *Worker) expectReplies(m *Meta, k *hash.FlowKey, d *policy.Decision) {
 	reverse := hash.FlowKey{Src: k.Dst, Dst: k.Src,
 		Tail: hash.Tail(k.DstPort(), k.SrcPort(), d.Egress, k.Proto(), k.Flags())}
 	w.forget(m.Hash, &reverse)
-	if d.Owner != d.Egress && d.Owner != policy.NoENI {
-		reverse.Tail = hash.Tail(k.DstPort(), k.SrcPort(), d.Owner, k.Proto(), k.Flags())
+	owner := d.Owner
+	if owner == policy.NoENI {
+		owner = w.view.gateway(m.VPC)
+	}
+	if owner != d.Egress && owner != policy.NoENI {
+		reverse.Tail = hash.Tail(k.DstPort(), k.SrcPort(), owner, k.Proto(), k.Flags())
 		w.forget(m.Hash, &reverse)
 	}
 }

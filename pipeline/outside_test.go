@@ -104,6 +104,37 @@ func TestInternetGateway(t *testing.T) {
 	}
 }
 
+// What the groups refuse of the world's is refused by the flow cache, until the
+// guest asks for it itself: by the gateway, or by an appliance that the answers
+// do not pass.
+func TestRefusalOfTheWorldIsCached(t *testing.T) {
+	for _, c := range []struct{ name, host, egress string }{
+		{"by the gateway", host, "uplink"},
+		{"by an appliance", "198.51.100.7", "fw"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t, bedOptions{objects: propertyObjects()})
+			answer := b.udpBetween("uplink", c.host, webPublic, 53, 4000)
+			b.inject("uplink", answer, answer, answer)
+			s := b.settle()
+			b.wantDrops(s, map[drop.Reason]uint64{drop.SecurityGroupIn: 3})
+			if s.FlowHits != 2 || s.SlowPath != 1 {
+				t.Errorf("the slow path refused %d packets, the flow cache %d", s.SlowPath, s.FlowHits)
+			}
+			b.inject("web", b.udpBetween("web", webPrivate, c.host, 4000, 53))
+			b.settle()
+			if len(b.received(c.egress)) != 1 {
+				t.Fatalf("what web asks does not go to %s", c.egress)
+			}
+			b.inject("uplink", answer)
+			b.wantDrops(b.settle(), map[drop.Reason]uint64{drop.SecurityGroupIn: 3})
+			if len(b.received("web")) != 1 {
+				t.Error("the answer did not come")
+			}
+		})
+	}
+}
+
 // The world reaches a guest by its public address where the groups admit it, and
 // is refused at the guest's half where they do not.
 func TestReachedByPublicAddress(t *testing.T) {

@@ -90,11 +90,12 @@ func flowQuery(m *Meta, k *hash.FlowKey, dstMAC [6]byte) policy.Query {
 
 // cacheable reports whether a refusal holds for the flow's next packets. Besides
 // what policy knows: a session that begins elsewhere may admit what one that
-// forwards for others sends, and fragments at the router's address share their
+// forwards for others sends (an internet gateway sends for the world, and all
+// sessions that may admit that are known when they begin), and fragments at the router's address share their
 // key with messages to the DHCP server there.
 func (w *Worker) cacheable(m *Meta, d *policy.Decision) bool {
 	return d.Cacheable && !m.halfOfDHCP(d.Reason) &&
-		(d.Reason != drop.SecurityGroupIn || w.enis[m.ENI].Flags&policy.SourceDestCheck != 0)
+		(d.Reason != drop.SecurityGroupIn || w.enis[m.ENI].Flags&(policy.SourceDestCheck|policy.IsInternetGateway) != 0)
 }
 
 // refusalOf is the flow-cache entry for a flow that policy refuses.

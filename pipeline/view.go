@@ -21,6 +21,7 @@ type view struct {
 	linkLocal []shaper.SharedLimit // by ENI: packets that it may send to link-local services
 	says      []speaker            // by ENI: the addresses of its router
 	six       []guest6             // by ENI
+	gateways  []uint16             // by VPC, of those that may have one: the internet gateway's port
 	born      []int64              // by ENI: when it came into being, ns
 	ends      bool                 // the change to it may end sessions by itself, or spare them
 }
@@ -63,6 +64,7 @@ func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
 	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n),
 		frag: make([]shaper.SharedLimit, n), linkLocal: make([]shaper.SharedLimit, n), says: make([]speaker, n), six: make([]guest6, n)}
 	v.age(prev, e.Now())
+	v.gateways = gatewaysOf(snap)
 	tables := make(map[uint16]hash.IndirectionTable) // by queues: most ENIs have as many as others
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
@@ -93,6 +95,28 @@ func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
 		}
 	}
 	return v, nil
+}
+
+// gatewaysOf lists the ports of internet gateways by VPC, noENI where there is
+// none. A VPC has one at the most.
+func gatewaysOf(snap *policy.Snapshot) (ports []uint16) {
+	for i := range snap.ENIs {
+		if r := &snap.ENIs[i]; !r.Dead() && r.Flags&policy.IsInternetGateway != 0 {
+			for len(ports) <= int(r.VPC) {
+				ports = append(ports, noENI)
+			}
+			ports[r.VPC] = uint16(i)
+		}
+	}
+	return ports
+}
+
+// gateway returns the port of a VPC's internet gateway, or noENI.
+func (v *view) gateway(vpc uint16) uint16 {
+	if int(vpc) >= len(v.gateways) {
+		return noENI
+	}
+	return v.gateways[vpc]
 }
 
 // age notes since when each ENI has been there, and whether sessions may have to
