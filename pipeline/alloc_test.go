@@ -72,6 +72,21 @@ func tcpFlows(n int) func(*bed) (web, app [][]byte) {
 	}
 }
 
+// datagrams are the fragments of some datagrams of each family, among whole
+// packets, the first one of each last of all, or not at all.
+func datagrams(whole bool) func(*bed) (web, app [][]byte) {
+	return func(b *bed) (web, app [][]byte) {
+		for id := range uint32(40) {
+			pieces := b.datagram(id%2 == 1, id, 2000)
+			web = append(web, pieces[1:]...)
+			if whole {
+				web = append(web, b.udp("web", "app", 1, 80), pieces[0])
+			}
+		}
+		return web, nil
+	}
+}
+
 // A round allocates nothing, whatever it does.
 func TestRoundAllocatesNothing(t *testing.T) {
 	some := func(frames ...func(b *bed) []byte) func(*bed) (web, app [][]byte) {
@@ -113,6 +128,12 @@ func TestRoundAllocatesNothing(t *testing.T) {
 		}, func(a, b *Stats) bool { return b.Originated > a.Originated }},
 		"fragments": {some(func(b *bed) []byte { return b.datagram(false, 1, 1000)[0] }, func(b *bed) []byte { return b.datagram(false, 1, 1000)[1] }),
 			func(a, b *Stats) bool { return b.Tx > a.Tx && b.Dropped() == a.Dropped() }},
+		"fragments out of order": {datagrams(true), func(a, b *Stats) bool {
+			return b.Tx > a.Tx && b.FragmentsWaited > a.FragmentsWaited && b.Dropped() == a.Dropped()
+		}},
+		"fragments without their first": {datagrams(false), func(a, b *Stats) bool {
+			return b.Tx-a.Tx == b.Originated-a.Originated && b.FragmentsWaited > a.FragmentsWaited && b.Dropped() > a.Dropped()
+		}},
 		"ICMP errors": {some(udpTo("app", 80), func(b *bed) []byte {
 			return b.frame("web", b.ip("web", "app"), packet.ICMP{Type: 11}, packet.Quote(b.udp("app", "web", 80, 1), 28))
 		}), func(a, b *Stats) bool { return b.Tx > a.Tx && b.Dropped() == a.Dropped() && b.SlowPath > a.SlowPath }},
