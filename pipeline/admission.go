@@ -15,10 +15,11 @@ import (
 // (docs/semantics.md S1.10).
 type admission struct {
 	conntrack.Between
+	anew bool // asked as if sessions were gone in whose place the packet would begin a new one
 }
 
 // noAdmission is that of a packet of no session.
-var noAdmission = admission{conntrack.NoBetween}
+var noAdmission = admission{Between: conntrack.NoBetween}
 
 // admissionBy is that of a packet of one session, which goes to its other end.
 func admissionBy(id uint32, s *conntrack.Session, dir int) admission {
@@ -60,17 +61,44 @@ func wider(s *conntrack.Session, dir int, d *policy.Decision) bool {
 }
 
 // admit finds the sessions that speak for a packet and asks policy about it.
-// Sessions that the packet replaces, or that their security group's choice ends
-// (policy.LiveFlows), go first.
+// Those that their security group's choice ends (policy.LiveFlows) go first, and
+// so do those in whose place the packet opens a new connection, if it passes
+// without them: what is refused ends nothing.
 func (w *Worker) admit(m *Meta, k *hash.FlowKey) (admission, policy.Decision) {
 	for {
 		a, d := w.admitBy(m, k)
-		goOn := true
-		for _, p := range a.Parts() {
-			goOn = w.goesOn(p.ID, p.Dir, m) && goOn
+		goOn, old := true, a
+		for _, p := range old.Parts() {
+			if !w.meetsFate(p.ID) {
+				goOn = false
+			} else if m.renews(w.sessions.At(p.ID), p.Dir) {
+				a.without(p.ID)
+			}
 		}
-		if goOn {
+		switch {
+		case !goOn:
+			continue
+		case a == old:
 			return a, d
+		}
+		a.ask(&w.query, d.Egress)
+		if d = w.view.snap.Decide(&w.query, nil); d.Verdict != policy.Forward {
+			a.anew = true
+			return a, d
+		}
+		for _, p := range old.Parts() {
+			if p.ID != a.Main && p.ID != a.Out && p.ID != a.In {
+				w.sessions.Remove(p.ID)
+			}
+		}
+	}
+}
+
+// without takes a session out.
+func (a *admission) without(id uint32) {
+	for _, part := range [3]*uint32{&a.Main, &a.Out, &a.In} {
+		if *part == id {
+			*part = conntrack.NoSession
 		}
 	}
 }
@@ -97,17 +125,6 @@ func (w *Worker) admitBy(m *Meta, k *hash.FlowKey) (admission, policy.Decision) 
 	a.Between = b
 	a.ask(&w.query, d.Egress)
 	return a, snap.Decide(&w.query, nil)
-}
-
-// goesOn reports whether a session outlives the packet that has just found it;
-// if not it is gone.
-func (w *Worker) goesOn(id uint32, dir int, m *Meta) bool {
-	s := w.sessions.At(id)
-	if m.renews(s, dir) {
-		w.sessions.Remove(id)
-		return false
-	}
-	return w.meetsFate(id)
 }
 
 // meetsFate does to a session what the policy in force means to it, and reports

@@ -82,13 +82,18 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 		}
 		w.cache.SetQueued(e, false)
 	}
+	id := e.Session()
+	if id != conntrack.NoSession {
+		if s := w.sessions.At(id); s.Incarnation() != e.Incarnation() || s.Over(w.now) {
+			return false
+		}
+	}
 	if e.Forward() {
+		if e.Answer() && m.opens() {
+			return false
+		}
 		result := trackPass
-		if id := e.Session(); id != conntrack.NoSession {
-			s := w.sessions.At(id)
-			if s.Incarnation() != e.Incarnation() || s.Over(w.now) {
-				return false
-			}
+		if id != conntrack.NoSession {
 			if result = w.track(i, m, id, e.Dir()); result == trackRenew {
 				return false
 			}

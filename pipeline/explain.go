@@ -293,7 +293,8 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 		src, dst := &v.snap.ENIs[m.ENI], &v.snap.ENIs[entry.Egress()]
 		x.Cached = entry.Gens() == flowcache.Gens(src.Gen, dst.Gen) &&
 			(m.Flags&flagRouted != 0 || spoofed(&entry) || [6]byte(frame[0:6]) == dst.MAC) &&
-			(!entry.Forward() || entry.Session() == conntrack.NoSession || usable && x.Session.Incarnation() == entry.Incarnation())
+			(!entry.Forward() || !entry.Answer() || !m.opens()) &&
+			x.restsOn(e, &entry) && (!entry.Forward() || entry.Session() == conntrack.NoSession || usable)
 		x.Stale = !x.Cached
 	}
 	x.HasSession = usable && (x.Cached || goesOn(v, m, &x.Session, x.Dir, e.Now()))
@@ -341,6 +342,17 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	out, in := a.missing(&d)
 	x.begin(e, v, [2]bool{out, in}, wasUntracked, replaced)
 	x.trackOthers(e, frame, &a)
+}
+
+// restsOn reports whether the session on which an entry rests still lives, if it
+// rests on one.
+func (x *Explanation) restsOn(e *Engine, entry *flowcache.Entry) bool {
+	id := entry.Session()
+	if id == conntrack.NoSession {
+		return true
+	}
+	var s conntrack.Session
+	return e.workers[x.Lcore].sessions.Read(id, &s) && s.Incarnation() == entry.Incarnation() && !s.Over(e.Now())
 }
 
 // goesOn reports whether a session outlives a packet in direction dir.

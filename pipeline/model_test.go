@@ -153,17 +153,26 @@ again:
 	to := s.ENI(first.Egress).ID
 	q.Far = first.Egress
 	main, out, in := m.speaking(p, to)
-	for _, c := range []*modelConn{main, out, in} {
-		if c == nil {
-			continue
-		}
-		if c.state.IsTCP() && conntrack.NextTCP(c.state, c.way(p), p.flags) == conntrack.Renew || m.cut(s, c) {
-			m.end(c)
+	var replaced []*modelConn
+	for _, c := range []**modelConn{&main, &out, &in} {
+		switch {
+		case *c == nil:
+		case m.cut(s, *c):
+			m.end(*c)
 			goto again
+		case (*c).state.IsTCP() && conntrack.NextTCP((*c).state, (*c).way(p), p.flags) == conntrack.Renew:
+			replaced = append(replaced, *c)
+			*c = nil
 		}
 	}
 	q.AdmittedOut, q.AdmittedIn = out != nil, in != nil
 	d := s.Decide(&q, nil)
+	if d.Verdict == policy.Forward && replaced != nil {
+		for _, c := range replaced {
+			m.end(c)
+		}
+		goto again
+	}
 	if d.Verdict != policy.Forward {
 		delete(m.untracked, p.tuple())
 		return d.Reason, ""
@@ -419,8 +428,10 @@ func TestDatapathEqualsModel(t *testing.T) {
 					got := b.fate(p.from, frame)
 					want, to := m.decide(p)
 					reasons[want]++
-					if cold.forgetAllBut(m.untracked); cold.fate(p.from, frame) != got {
-						t.Fatalf("%+v: with the flow cache %+v, without another", p, got)
+					cold.forgetAllBut(m.untracked)
+					if slow := cold.fate(p.from, frame); slow != got {
+						t.Fatalf("%s from %s: with the flow cache %+v, without %+v, model %v %s\n%s\nwithout:\n%s\nmodel:\n%s",
+							p.tuple(), p.from, got, slow, want, to, b.listed(), cold.listed(), m)
 					}
 					if got.reason != want || want == drop.Unset && b.snap.ENI(got.egress).ID != to {
 						t.Fatalf("%+v: %v to %q, the model says %v to %q", p, got.reason, b.snap.ENI(got.egress).ID, want, to)

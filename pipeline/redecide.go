@@ -137,8 +137,8 @@ func (w *Worker) judgeEntry(id uint32) bool {
 		}
 		f := w.acceptanceOf(&k, &a, &d)
 		w.replace(e, &m, &k, &f)
-	case w.cacheable(&m, &d) && d.Reason != drop.RouterNoService:
-		f := refusalOf(&m, &d)
+	case w.cacheable(&m, &a, &d) && d.Reason != drop.RouterNoService:
+		f := w.refusalOf(&m, &a, &d)
 		w.replace(e, &m, &k, &f)
 	default:
 		w.cache.Remove(m.Hash, &k)

@@ -39,8 +39,8 @@ func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
 			return
 		}
 		m.Reason, m.Egress = d.Reason, d.Egress
-		if w.cacheable(m, &d) {
-			r := refusalOf(m, &d)
+		if w.cacheable(m, &a, &d) {
+			r := w.refusalOf(m, &a, &d)
 			w.install(m, k, &r)
 		}
 		return
@@ -81,37 +81,48 @@ func either(is bool, a, b uint32) uint32 {
 
 // flowQuery asks about a packet of a flow.
 func flowQuery(m *Meta, k *hash.FlowKey, dstMAC [6]byte) policy.Query {
-	const syn, ack = 0x02, 0x10
 	return policy.Query{
 		Key: *k, ICMPType: m.ICMPType, ICMPCode: m.ICMPCode, DstMAC: dstMAC,
-		Opens: m.Proto == protoTCP && m.Flags&flagLater == 0 && m.TCPFlags&(syn|ack) == syn,
+		Opens: m.opens(),
 	}
+}
+
+// opens reports whether the packet is a TCP SYN without ACK.
+func (m *Meta) opens() bool {
+	return m.Proto == protoTCP && m.Flags&flagLater == 0 && m.TCPFlags&(conntrack.SYN|conntrack.ACK) == conntrack.SYN
 }
 
 // cacheable reports whether a refusal holds for the flow's next packets. Besides
 // what policy knows: a session that begins elsewhere may admit what one that
 // forwards for others sends (an internet gateway sends for the world, and all
-// sessions that may admit that are known when they begin), and fragments at the router's address share their
-// key with messages to the DHCP server there.
-func (w *Worker) cacheable(m *Meta, d *policy.Decision) bool {
-	return d.Cacheable && !m.halfOfDHCP(d.Reason) &&
+// sessions that may admit that are known when they begin); fragments at the
+// router's address share their key with messages to the DHCP server there; and
+// one that would have begun a connection anew is refused where the old one's
+// packets may not be.
+func (w *Worker) cacheable(m *Meta, a *admission, d *policy.Decision) bool {
+	return d.Cacheable && !a.anew && !m.halfOfDHCP(d.Reason) &&
 		(d.Reason != drop.SecurityGroupIn || w.enis[m.ENI].Flags&(policy.SourceDestCheck|policy.IsInternetGateway) != 0)
 }
 
-// refusalOf is the flow-cache entry for a flow that policy refuses.
-func refusalOf(m *Meta, d *policy.Decision) flowcache.Action {
-	a := flowcache.Action{Reason: uint8(d.Reason), Egress: d.Egress, SrcGen: d.SrcGen, DstGen: d.DstGen}
+// refusalOf is the flow-cache entry for a flow that policy refuses. Where a
+// session has spared it the sender's groups, it holds as long as that lives: the
+// reason may be theirs then.
+func (w *Worker) refusalOf(m *Meta, a *admission, d *policy.Decision) flowcache.Action {
+	r := flowcache.Action{Reason: uint8(d.Reason), Egress: d.Egress, SrcGen: d.SrcGen, DstGen: d.DstGen, Session: a.Out}
 	if d.Egress == policy.NoENI { // it rests on the sender's policy alone
-		a.Egress, a.DstGen = m.ENI, d.SrcGen
+		r.Egress, r.DstGen = m.ENI, d.SrcGen
 	}
-	return a
+	if a.Out != conntrack.NoSession {
+		r.Incarnation = w.sessions.At(a.Out).Incarnation()
+	}
+	return r
 }
 
 // acceptanceOf is the flow-cache entry for a flow that policy lets pass.
 func (w *Worker) acceptanceOf(k *hash.FlowKey, a *admission, d *policy.Decision) flowcache.Action {
 	f := flowcache.Action{
 		Forward: true, Egress: d.Egress, Queue: w.view.queueOf(d.Egress, k),
-		Session: a.Main, SrcGen: d.SrcGen, DstGen: d.DstGen,
+		Session: a.Main, SrcGen: d.SrcGen, DstGen: d.DstGen, Answer: d.AsAnswer,
 	}
 	if a.Main != conntrack.NoSession {
 		f.Reply, f.Incarnation = a.MainDir == 1, w.sessions.At(a.Main).Incarnation()

@@ -93,7 +93,7 @@ func TestSwapLosesNothing(t *testing.T) {
 // change under them as fast as they can be compiled.
 func TestSwapUnderTraffic(t *testing.T) {
 	const n, flows, lcores = 200_000, 300, 2
-	c := converse(t, lcores, flows, n, 900, nil)
+	c := converse(t, lcores, flows, n, 900, func(cfg *Config) { cfg.Redecide, cfg.RedecideWithin = 4, DefaultRedecideWithin })
 	stop, swaps := make(chan struct{}), 0
 	raised := c.snap.ENIs[c.eni("app")].Gen
 	c.wg.Go(func() {

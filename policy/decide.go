@@ -64,6 +64,10 @@ type Decision struct {
 	// as neither ENI's generation changes. What nobody has an address for may
 	// change with any other ENI.
 	Cacheable bool
+	// AsAnswer: the flow is not tracked somewhere because the packet may be an
+	// answer (S1.2). A TCP SYN with the same key is none, and is to be asked about
+	// by itself.
+	AsAnswer bool
 	// Egress is the ENI that receives the packet, NoENI where none is known. It
 	// is also set for a packet that is dropped on behalf of that ENI.
 	Egress uint16
@@ -297,21 +301,35 @@ func (e *evaluation) groupsOut() drop.Reason {
 		return drop.SecurityGroupOut
 	}
 	e.d.SGOut = ref
-	e.d.TrackOut = !untracked(&e.q.Key, e.q.Opens, set.Out, set.In)
+	e.d.TrackOut = e.tracked(set.Out, set.In)
 	return drop.Unset
+}
+
+// tracked reports whether the flow of a packet that the rules of its way at an
+// ENI admit is tracked there; back are the rules of the other way.
+func (e *evaluation) tracked(way, back *secgroup.Rules) bool {
+	asOpener, asAnswer := untracked(&e.q.Key, way, back)
+	if asOpener {
+		return false
+	}
+	if asAnswer && !e.q.Opens && e.q.Key.Proto() == ProtoTCP {
+		e.d.AsAnswer = true
+	}
+	return !asAnswer || e.q.Opens
 }
 
 // untracked reports whether a packet that the rules of its way at an ENI admit
 // belongs to a flow that is not tracked there (docs/semantics.md S1.2): as one
 // that opens the flow, or as an answer to one that went the other way. back are
 // the rules of that other way.
-func untracked(k *hash.FlowKey, opens bool, way, back *secgroup.Rules) bool {
+func untracked(k *hash.FlowKey, way, back *secgroup.Rules) (asOpener, asAnswer bool) {
 	proto, v6 := k.Proto(), k.IsIPv6()
 	if proto != ProtoTCP && proto != ProtoUDP {
-		return false
+		return false, false
 	}
-	return back.AllOpen(v6, proto) && way.OpenToAll(v6, proto, k.DstPort()) ||
-		!opens && way.AllOpen(v6, proto) && back.OpenToAll(v6, proto, k.SrcPort())
+	asOpener = back.AllOpen(v6, proto) && way.OpenToAll(v6, proto, k.DstPort())
+	asAnswer = way.AllOpen(v6, proto) && back.OpenToAll(v6, proto, k.SrcPort())
+	return asOpener, asAnswer
 }
 
 // groupsOf returns the groups of the ENI that has an address. They count only
@@ -369,7 +387,7 @@ func (e *evaluation) groupsIn() drop.Reason {
 		return drop.SecurityGroupIn
 	}
 	e.d.SGIn = ref
-	e.d.TrackIn = !untracked(&e.q.Key, e.q.Opens, set.In, set.Out)
+	e.d.TrackIn = e.tracked(set.In, set.Out)
 	return drop.Unset
 }
 

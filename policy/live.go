@@ -55,10 +55,12 @@ func (s *Snapshot) Untracked(k *hash.FlowKey, eni uint16, inbound bool) bool {
 		return false
 	}
 	set := s.enis[eni].rules
+	way, back := set.Out, set.In
 	if inbound {
-		return untracked(k, false, set.In, set.Out)
+		way, back = back, way
 	}
-	return untracked(k, false, set.Out, set.In)
+	asOpener, asAnswer := untracked(k, way, back)
+	return asOpener || asAnswer
 }
 
 // StillAdmits reports whether the security groups of an ENI admit a flow by the

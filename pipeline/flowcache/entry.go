@@ -20,18 +20,20 @@ const (
 	flagForward = 1 << 0
 	flagReply   = 1 << 1
 	flagQueued  = 1 << 2
+	flagAnswer  = 1 << 3
 )
 
 // Action is an entry without its key: what to do with the flow's packets.
 type Action struct {
 	Forward bool // else the packets are dropped, for Reason
 	Reply   bool // the key's direction is the reverse of the session's first packet
+	Answer  bool // a TCP SYN is not meant; see Entry.Answer
 	Queued  bool // older packets of the flow may be waiting; see Entry.Queued
 	Reason  uint8
 	Queue   uint8  // receive queue of the egress ENI
 	Egress  uint16 // ENI that receives the packets
 
-	Session     uint32 // of a forwarded flow
+	Session     uint32 // that must live for the verdict to hold; its own, of a forwarded flow
 	Incarnation uint32
 
 	SrcGen, DstGen uint32 // generations of both ENIs when the flow was judged
@@ -52,6 +54,9 @@ func (a *Action) words() (ref, gens, info uint64) {
 	if a.Queued {
 		info |= flagQueued << 32
 	}
+	if a.Answer {
+		info |= flagAnswer << 32
+	}
 	return ref, gens, info
 }
 
@@ -61,7 +66,8 @@ func Gens(src, dst uint32) uint64 { return uint64(src)<<32 | uint64(dst) }
 // Gens returns the generations under which the flow was judged.
 func (e *Entry) Gens() uint64 { return e.gens }
 
-// Session returns the index of the flow's session.
+// Session returns the index of the session on which the verdict rests, that of
+// none where it rests on none.
 func (e *Entry) Session() uint32 { return uint32(e.ref) }
 
 // Incarnation returns the incarnation that the session must still have.
@@ -86,6 +92,10 @@ func (e *Entry) Dir() int { return int(e.info >> 33 & 1) }
 // Queued reports whether packets of the flow may be waiting for the slow path,
 // so that a younger one must not go by this entry before they have.
 func (e *Entry) Queued() bool { return e.info&(flagQueued<<32) != 0 }
+
+// Answer reports whether the verdict holds for packets that may be answers, and
+// not for a TCP SYN, which opens a flow of its own.
+func (e *Entry) Answer() bool { return e.info&(flagAnswer<<32) != 0 }
 
 // Used returns the tick of the entry's last use.
 func (e *Entry) Used() uint16 { return uint16(e.info >> 16) }
