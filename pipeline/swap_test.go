@@ -93,7 +93,10 @@ func TestSwapLosesNothing(t *testing.T) {
 // change under them as fast as they can be compiled.
 func TestSwapUnderTraffic(t *testing.T) {
 	const n, flows, lcores = 200_000, 300, 2
-	c := converse(t, lcores, flows, n, 900, func(cfg *Config) { cfg.Redecide, cfg.RedecideWithin = 4, DefaultRedecideWithin })
+	c := converse(t, lcores, flows, n, 900, func(cfg *Config) {
+		cfg.Redecide, cfg.RedecideWithin = 4, DefaultRedecideWithin
+		cfg.SlowPathQueue = 16 * 900 // whatever is under way may wait: the changes come faster than sweeps end
+	})
 	stop, swaps := make(chan struct{}), 0
 	raised := c.snap.ENIs[c.eni("app")].Gen
 	c.wg.Go(func() {
@@ -144,6 +147,11 @@ func TestSwapUnderTraffic(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	s := c.engine.Total()
+	for r, n := range s.Drops {
+		if n != 0 {
+			t.Errorf("%d packets were dropped for %v", n, drop.Reason(r))
+		}
+	}
 	if s.Sessions != flows {
 		t.Errorf("%d sessions were begun for %d flows", s.Sessions, flows)
 	}
