@@ -225,6 +225,9 @@ func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision, track
 // receives the flow, or from the one that has the address: the internet gateway,
 // where no ENI has it. Refusals to those that forward for others are not cached.
 func (w *Worker) expectReplies(m *Meta, k *hash.FlowKey, d *policy.Decision) {
+	if w.cache.Loose() == 0 {
+		return
+	}
 	reverse := hash.FlowKey{Src: k.Dst, Dst: k.Src,
 		Tail: hash.Tail(k.DstPort(), k.SrcPort(), d.Egress, k.Proto(), k.Flags())}
 	w.forget(m.Hash, &reverse)

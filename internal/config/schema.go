@@ -155,7 +155,7 @@ type SlowPath struct {
 
 	// After a change of policy: flows that an lcore judges anew for one burst, besides `budget`, as
 	// their packets come.
-	Redecide int `yaml:"redecide" default:"4" min:"0" max:"64"`
+	Redecide int `yaml:"redecide" default:"1" min:"0" max:"64"`
 
 	// For how long after a change of policy the other flows that it concerns may go on by their old
 	// verdicts, while they are judged anew in the background. `0s` lets none go on: each then waits

@@ -100,4 +100,12 @@ func (e *Entry) Answer() bool { return e.info&(flagAnswer<<32) != 0 }
 // Used returns the tick of the entry's last use.
 func (e *Entry) Used() uint16 { return uint16(e.info >> 16) }
 
+// loose returns 1 for an entry that Cache.Loose counts, else 0.
+func (e *Entry) loose() int {
+	if e.Key.Tail != 0 && (!e.Forward() || e.Session() == None) {
+		return 1
+	}
+	return 0
+}
+
 func (e *Entry) sequence() uint16 { return uint16(e.info) }

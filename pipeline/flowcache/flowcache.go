@@ -39,6 +39,7 @@ type Cache struct {
 	high    atomic.Uint32 // entries at and above were never used
 	live    atomic.Uint32
 	hand    uint32 // where Expire goes on
+	loose   int    // see Loose
 	lines   prefetch.Lines
 	due     [prefetch.Max]uint32 // of Expire
 
@@ -182,6 +183,7 @@ func (c *Cache) Set(h uint64, k *hash.FlowKey, a *Action, tick uint16) (id uint3
 		id, evicted = c.allot(Place(h, k))
 	}
 	e := &c.entries[id]
+	c.loose -= e.loose()
 	ref, gens, info := a.words()
 	seq := e.sequence()
 	// An odd sequence tells readers to keep off. The atomic stores also keep
@@ -195,8 +197,13 @@ func (c *Cache) Set(h uint64, k *hash.FlowKey, a *Action, tick uint16) (id uint3
 	relaxed.Store64(&e.ref, ref)
 	relaxed.Store64(&e.gens, gens)
 	atomic.StoreUint64(&e.info, info|uint64(tick)<<16|uint64(seq+2))
+	c.loose += e.loose()
 	return id, evicted
 }
+
+// Loose returns how many entries are refusals or refer to no session: those that
+// a session of their flow, once it begins, makes out of date.
+func (c *Cache) Loose() int { return c.loose }
 
 // allot finds a free entry and puts it into the index at place h.
 func (c *Cache) allot(h uint64) (id uint32, evicted bool) {
@@ -256,6 +263,7 @@ func (c *Cache) Remove(h uint64, k *hash.FlowKey) bool {
 func (c *Cache) remove(id uint32) {
 	e := &c.entries[id]
 	c.index.Remove(c.hashes[id], id)
+	c.loose -= e.loose()
 	seq := e.sequence()
 	atomic.StoreUint64(&e.info, uint64(seq+1))
 	relaxed.Store64(&e.Key.Tail, 0)

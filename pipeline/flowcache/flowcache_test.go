@@ -83,7 +83,7 @@ func twin(t *rapid.T, hashOf func(uint64) uint64) {
 			a := Action{
 				Forward: rapid.Bool().Draw(t, "forward"), Reply: rapid.Bool().Draw(t, "reply"),
 				Egress:  rapid.Uint16().Draw(t, "egress"),
-				Session: rapid.Uint32().Draw(t, "session"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
+				Session: rapid.OneOf(rapid.Just(None), rapid.Uint32()).Draw(t, "session"), Incarnation: rapid.Uint32().Draw(t, "incarnation"),
 				SrcGen: rapid.Uint32().Draw(t, "src gen"), DstGen: rapid.Uint32().Draw(t, "dst gen"),
 			}
 			if a.Forward {
@@ -105,6 +105,17 @@ func twin(t *rapid.T, hashOf func(uint64) uint64) {
 				t.Fatalf("Remove(%d) = %v, want %v", n, got, want)
 			}
 			delete(model, n)
+		},
+		"loose": func(t *rapid.T) {
+			want := 0
+			for _, v := range model {
+				if !v.a.Forward || v.a.Session == None {
+					want++
+				}
+			}
+			if got := c.Loose(); got != want {
+				t.Fatalf("Loose = %d, want %d", got, want)
+			}
 		},
 		"clear": func(t *rapid.T) {
 			c.Clear()
