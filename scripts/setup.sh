@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-hugepages=512 # of 2 MiB: 1 GiB, enough for the examples, the tests and small benchmarks
+hugepages=704 # of 2 MiB: 1.4 GiB, enough for the examples, the tests and small benchmarks
 
 packages=(
     build-essential pkg-config make git
