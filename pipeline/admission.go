@@ -281,16 +281,26 @@ func (w *Worker) wentUntracked(m *Meta, k *hash.FlowKey) bool {
 	return e.Forward() && e.Session() == conntrack.NoSession
 }
 
-// extend tracks a session at a half where it was not, or says why not.
+// noGroup is the index of no security group, whose choice for live flows is
+// AWS's.
+const noGroup = ^uint16(0)
+
+// extend tracks a session at a half where it was not, or says why not. A group
+// that has admitted an answer makes no choice for the flow: it was not asked about
+// its first packet.
 func (w *Worker) extend(m *Meta, k *hash.FlowKey, a *admission, d *policy.Decision, out, in bool) drop.Reason {
 	s := w.sessions.At(a.Main)
+	groups := [2]uint16{d.SGOut.Group(), d.SGIn.Group()}
+	if a.MainDir == 1 {
+		groups = [2]uint16{noGroup, noGroup}
+	}
 	if out {
-		if r := w.sessions.Track(a.Main, a.MainDir, d.SGOut.Group()); r != conntrack.Created {
+		if r := w.sessions.Track(a.Main, a.MainDir, groups[0]); r != conntrack.Created {
 			return w.noRoom(r, s.Originator(), s.Responder())
 		}
 	}
 	if in {
-		if r := w.sessions.Track(a.Main, 1-a.MainDir, d.SGIn.Group()); r != conntrack.Created {
+		if r := w.sessions.Track(a.Main, 1-a.MainDir, groups[1]); r != conntrack.Created {
 			return w.noRoom(r, s.Originator(), s.Responder())
 		}
 	}

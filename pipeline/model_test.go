@@ -191,7 +191,9 @@ again:
 		for half, need := range needs { // half 0 is the sender's
 			if end := half ^ way; need {
 				main.tracked[end] = true
-				main.groups[end] = groupOf(s, &d, half)
+				if main.groups[end] = groupOf(s, &d, half); way == 1 {
+					main.groups[end] = "" // it has admitted an answer, and makes no choice for the flow
+				}
 			}
 		}
 		in, out = main, main
