@@ -88,10 +88,10 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 			return false
 		}
 	}
+	if e.Answer() && m.opens() {
+		return false
+	}
 	if e.Forward() {
-		if e.Answer() && m.opens() {
-			return false
-		}
 		result := trackPass
 		if id != conntrack.NoSession {
 			if result = w.track(i, m, id, e.Dir()); result == trackRenew {

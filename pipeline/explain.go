@@ -293,11 +293,12 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 		src, dst := &v.snap.ENIs[m.ENI], &v.snap.ENIs[entry.Egress()]
 		x.Cached = entry.Gens() == flowcache.Gens(src.Gen, dst.Gen) &&
 			(m.Flags&flagRouted != 0 || spoofed(&entry) || [6]byte(frame[0:6]) == dst.MAC) &&
-			(!entry.Forward() || !entry.Answer() || !m.opens()) &&
+			(!entry.Answer() || !m.opens()) &&
 			x.restsOn(e, &entry) && (!entry.Forward() || entry.Session() == conntrack.NoSession || usable)
 		x.Stale = !x.Cached
 	}
 	x.HasSession = usable && (x.Cached || goesOn(v, m, &x.Session, x.Dir, e.Now()))
+	ends := found && !x.HasSession // a session may also go on and be another ENI's
 	q := flowQuery(m, k, [6]byte(frame[0:6]))
 	a, d := x.admit(e, v, &q, x.HasSession)
 	x.by = d
@@ -336,7 +337,7 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	}
 	wasUntracked := known && entry.Forward() && entry.Session() == conntrack.NoSession
 	var replaced *conntrack.Session
-	if found && !x.HasSession {
+	if ends {
 		replaced = &x.Session
 	}
 	out, in := a.missing(&d)

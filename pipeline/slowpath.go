@@ -105,15 +105,15 @@ func (w *Worker) cacheable(m *Meta, a *admission, d *policy.Decision) bool {
 }
 
 // refusalOf is the flow-cache entry for a flow that policy refuses. Where a
-// session has spared it the sender's groups, it holds as long as that lives: the
-// reason may be theirs then.
+// session has spared it the sender's groups, it holds as long as that lives, and
+// for no packet that may end it: the reason may be theirs then.
 func (w *Worker) refusalOf(m *Meta, a *admission, d *policy.Decision) flowcache.Action {
 	r := flowcache.Action{Reason: uint8(d.Reason), Egress: d.Egress, SrcGen: d.SrcGen, DstGen: d.DstGen, Session: a.Out}
 	if d.Egress == policy.NoENI { // it rests on the sender's policy alone
 		r.Egress, r.DstGen = m.ENI, d.SrcGen
 	}
 	if a.Out != conntrack.NoSession {
-		r.Incarnation = w.sessions.At(a.Out).Incarnation()
+		r.Incarnation, r.Answer = w.sessions.At(a.Out).Incarnation(), true
 	}
 	return r
 }
