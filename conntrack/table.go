@@ -107,20 +107,28 @@ func (t *Table) At(id uint32) *Session { return &t.sessions[id] }
 // the packet's direction in it, or NoSession. A session found over by time is
 // removed.
 func (t *Table) Find(h uint64, k *hash.FlowKey, vpc uint16, now int64) (id uint32, dir int) {
+	id, dir, _ = t.FindAlone(h, k, vpc, now)
+	return id, dir
+}
+
+// FindAlone is Find; where there is no session it also says whether there is for
+// certain none that Between would give.
+func (t *Table) FindAlone(h uint64, k *hash.FlowKey, vpc uint16, now int64) (id uint32, dir int, alone bool) {
+	alone = true
 	cur := t.index.Each(h)
 	for id = cur.Next(); id != sigindex.None; id = cur.Next() {
 		s := &t.sessions[id]
-		dir = s.dirOf(k, vpc)
-		if dir < 0 {
+		if dir = s.dirOf(k, vpc); dir < 0 {
+			alone = false
 			continue
 		}
 		if s.Over(now) {
 			t.Remove(id)
-			return NoSession, 0
+			return NoSession, 0, false
 		}
-		return id, dir
+		return id, dir, false
 	}
-	return NoSession, 0
+	return NoSession, 0, alone
 }
 
 // Result says how Create went.

@@ -63,11 +63,16 @@ func wider(s *conntrack.Session, dir int, d *policy.Decision) bool {
 // admit finds the sessions that speak for a packet and asks policy about it.
 // Those that their security group's choice ends (policy.LiveFlows) go first, and
 // so do those in whose place the packet opens a new connection, if it passes
-// without them: what is refused ends nothing.
-func (w *Worker) admit(m *Meta, k *hash.FlowKey) (admission, policy.Decision) {
+// without them: what is refused ends nothing. The packet is w.query; the answer is
+// in w.admission and w.decision.
+func (w *Worker) admit(m *Meta, k *hash.FlowKey) {
+	a, d := &w.admission, &w.decision
 	for {
-		a, d := w.admitBy(m, k)
-		goOn, old := true, a
+		w.admitBy(m, k)
+		if *a == noAdmission {
+			return
+		}
+		goOn, old := true, *a
 		for _, p := range old.Parts() {
 			if !w.meetsFate(p.ID) {
 				goOn = false
@@ -78,13 +83,13 @@ func (w *Worker) admit(m *Meta, k *hash.FlowKey) (admission, policy.Decision) {
 		switch {
 		case !goOn:
 			continue
-		case a == old:
-			return a, d
+		case *a == old:
+			return
 		}
 		a.ask(&w.query, d.Egress)
-		if d = w.view.snap.Decide(&w.query, nil); d.Verdict != policy.Forward {
+		if w.view.snap.DecideInto(d, &w.query, nil); d.Verdict != policy.Forward {
 			a.anew = true
-			return a, d
+			return
 		}
 		for _, p := range old.Parts() {
 			if p.ID != a.Main && p.ID != a.Out && p.ID != a.In {
@@ -104,27 +109,28 @@ func (a *admission) without(id uint32) {
 }
 
 // admitBy is admit by the sessions as they are.
-func (w *Worker) admitBy(m *Meta, k *hash.FlowKey) (admission, policy.Decision) {
-	snap := w.view.snap
-	a, far := noAdmission, noENI
+func (w *Worker) admitBy(m *Meta, k *hash.FlowKey) {
+	a, d, snap := &w.admission, &w.decision, w.view.snap
+	*a = noAdmission
+	far := noENI
 	var s *conntrack.Session
-	id, dir := w.sessions.Find(m.Hash, k, m.VPC, w.now)
+	id, dir, alone := w.sessions.FindAlone(m.Hash, k, m.VPC, w.now)
 	if id != conntrack.NoSession {
 		s = w.sessions.At(id)
-		a, far = admissionBy(id, s, dir), s.End(1-dir)
+		*a, far = admissionBy(id, s, dir), s.End(1-dir)
 	}
 	a.ask(&w.query, far)
-	d := snap.Decide(&w.query, nil)
-	if !wider(s, dir, &d) {
-		return a, d
+	snap.DecideInto(d, &w.query, nil)
+	if alone || !wider(s, dir, d) {
+		return
 	}
 	b := w.sessions.Between(m.Hash, k, m.VPC, d.Egress, w.now)
 	if b == a.Between {
-		return a, d
+		return
 	}
 	a.Between = b
 	a.ask(&w.query, d.Egress)
-	return a, snap.Decide(&w.query, nil)
+	snap.DecideInto(d, &w.query, nil)
 }
 
 // meetsFate does to a session what the policy in force means to it, and reports

@@ -25,7 +25,7 @@ func (w *Worker) decide() {
 		if w.changed && w.hit(i) {
 			continue
 		}
-		if w.waiting.n != 0 && w.waiting.holds(m.Hash) || !w.judge(i) {
+		if w.waiting.holds(m.Hash) || !w.judge(i) {
 			w.wait(i)
 		}
 		w.redecision.own = false

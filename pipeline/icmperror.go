@@ -21,8 +21,8 @@ func (w *Worker) relayICMPError(i int) {
 		return
 	}
 	w.query = errorQuery(frame, m, &outer)
-	d := w.admitError(m, k)
-	if d.Verdict != policy.Forward {
+	d := &w.decision
+	if w.admitError(m, k); d.Verdict != policy.Forward {
 		m.Reason, m.Egress = d.Reason, d.Egress
 		return
 	}
@@ -33,11 +33,13 @@ func (w *Worker) relayICMPError(i int) {
 // admitError asks policy about an ICMP error about the flow that answers by key
 // k. Each end admits it by the session that speaks for the flow there, where the
 // error comes from an ENI of that session; or because the flow is not tracked
-// there (docs/semantics.md S4.4); or by its rules for ICMP.
-func (w *Worker) admitError(m *Meta, k *hash.FlowKey) policy.Decision {
-	snap := w.view.snap
+// there (docs/semantics.md S4.4); or by its rules for ICMP. The answer is in
+// w.decision.
+func (w *Worker) admitError(m *Meta, k *hash.FlowKey) {
+	d, snap := &w.decision, w.view.snap
 	if m.Flags&flagQuoted == 0 { // its ports are not known
-		return snap.Decide(&w.query, nil)
+		snap.DecideInto(d, &w.query, nil)
+		return
 	}
 	a, far := noAdmission, noENI
 	var s *conntrack.Session
@@ -47,14 +49,13 @@ func (w *Worker) admitError(m *Meta, k *hash.FlowKey) policy.Decision {
 		a, far = admissionBy(id, s, dir), s.End(1-dir)
 	}
 	a.ask(&w.query, far)
-	d := snap.Decide(&w.query, nil)
-	if s != nil && wider(s, dir, &d) {
+	snap.DecideInto(d, &w.query, nil)
+	if s != nil && wider(s, dir, d) {
 		a.Between = w.sessions.Between(m.Hash, k, m.VPC, d.Egress, w.now)
 	}
-	if a.askError(snap, &w.query, k, &d) {
-		d = snap.Decide(&w.query, nil)
+	if a.askError(snap, &w.query, k, d) {
+		snap.DecideInto(d, &w.query, nil)
 	}
-	return d
 }
 
 // askError puts the admission of an ICMP error into the query again, now that

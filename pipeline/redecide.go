@@ -128,17 +128,18 @@ func (w *Worker) judgeEntry(id uint32) bool {
 		m.Flags |= flagRouted
 	}
 	w.query = flowQuery(&m, &k, dst.MAC)
-	a, d := w.admit(&m, &k)
+	w.admit(&m, &k)
+	a, d := &w.admission, &w.decision
 	w.counters.local[countRedecided]++
 	switch {
 	case d.Verdict == policy.Forward:
-		if out, in := a.missing(&d); out || in || !a.settled() {
+		if out, in := a.missing(d); out || in || !a.settled() {
 			return true
 		}
-		f := w.acceptanceOf(&k, &a, &d)
+		f := w.acceptanceOf(&k, a, d)
 		w.replace(e, &m, &k, &f)
-	case w.cacheable(&m, &a, &d) && d.Reason != drop.RouterNoService:
-		f := w.refusalOf(&m, &a, &d)
+	case w.cacheable(&m, a, d) && d.Reason != drop.RouterNoService:
+		f := w.refusalOf(&m, a, d)
 		w.replace(e, &m, &k, &f)
 	default:
 		w.cache.Remove(m.Hash, &k)

@@ -33,32 +33,33 @@ func (w *Worker) slowPath(i int) {
 // judgeFlow decides a packet by the sessions that speak for it and the policy.
 func (w *Worker) judgeFlow(i int, m *Meta, k *hash.FlowKey) {
 	w.query = flowQuery(m, k, [6]byte(w.burst.frame(i)[0:6]))
-	a, d := w.admit(m, k)
+	w.admit(m, k)
+	a, d := &w.admission, &w.decision
 	if d.Verdict != policy.Forward {
 		if d.Reason == drop.RouterNoService && w.answerUnicastDHCP(i) {
 			return
 		}
 		m.Reason, m.Egress = d.Reason, d.Egress
-		if w.cacheable(m, &a, &d) {
-			r := w.refusalOf(m, &a, &d)
+		if w.cacheable(m, a, d) {
+			r := w.refusalOf(m, a, d)
 			w.install(m, k, &r)
 		}
 		return
 	}
 	fresh := false
-	if out, in := a.missing(&d); out || in {
+	if out, in := a.missing(d); out || in {
 		w.sessions.Keep(a.Main, a.Out, a.In)
 		if fresh = a.Main == conntrack.NoSession; fresh {
-			a.Main, m.Reason = w.openSession(m, k, &d, [2]bool{out, in})
+			a.Main, m.Reason = w.openSession(m, k, d, [2]bool{out, in})
 			if a.Main == conntrack.NoSession {
 				return
 			}
 			a.Out, a.In = either(out, a.Main, a.Out), either(in, a.Main, a.In)
-		} else if m.Reason = w.extend(m, k, &a, &d, out, in); m.Reason != drop.Unset {
+		} else if m.Reason = w.extend(m, k, a, d, out, in); m.Reason != drop.Unset {
 			return
 		}
 	}
-	f := w.acceptanceOf(k, &a, &d)
+	f := w.acceptanceOf(k, a, d)
 	if a.settled() {
 		w.install(m, k, &f)
 	}

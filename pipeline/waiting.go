@@ -39,7 +39,7 @@ func newWaitQueue(capacity, enis int) waitQueue {
 func (q *waitQueue) slot(hash uint64) *uint32 { return &q.flows[hash>>16%uint64(len(q.flows))] }
 
 // holds reports whether a packet with this flow hash may be waiting.
-func (q *waitQueue) holds(hash uint64) bool { return *q.slot(hash) != 0 }
+func (q *waitQueue) holds(hash uint64) bool { return q.n != 0 && *q.slot(hash) != 0 }
 
 // full reports whether there is no room for a packet of an ENI.
 func (q *waitQueue) full(eni uint16) bool {

@@ -66,7 +66,13 @@ type Worker struct {
 	made     made
 	advert   advertiser
 	told     []shaper.Share // by ENI: of the router's complaints
-	query    policy.Query   // of the slow path, kept off its stack
+
+	// Of the slow path: the packet that it is asked about, what connection
+	// tracking says of that, and what policy does. They are here because copying
+	// them costs more than what is done with them.
+	query     policy.Query
+	admission admission
+	decision  policy.Decision
 
 	counters  counters
 	eniCounts eniCounters

@@ -89,12 +89,25 @@ type Decision struct {
 // half; it only matters for which reason is named, since a packet must pass
 // all of them.
 //
-// Thread-safety: as the snapshot. With tr == nil it does not allocate.
+// Thread-safety: as the snapshot.
 func (s *Snapshot) Decide(q *Query, tr *Trace) Decision {
-	e := evaluation{s: s, q: *q, tr: tr}
-	e.d.Egress, e.d.Owner = NoENI, NoENI
-	e.d.Routed = q.Key.Flags()&hash.KeyRouted != 0
-	e.d.Cacheable = true
+	own := struct {
+		q Query
+		d Decision
+	}{q: *q} // so that the caller's stay on its stack
+	s.DecideInto(&own.d, &own.q, tr)
+	return own.d
+}
+
+// DecideInto is Decide without a copy of query or decision, which is a good part
+// of what a decision costs. With tr == nil it does not allocate, but what q and d
+// point to must be on the heap already.
+func (s *Snapshot) DecideInto(d *Decision, q *Query, tr *Trace) {
+	e := evaluation{s: s, q: q, tr: tr, d: d}
+	*d = Decision{
+		Egress: NoENI, Owner: NoENI, Cacheable: true,
+		Routed: q.Key.Flags()&hash.KeyRouted != 0,
+	}
 	if e.pass(StageSource, e.source()) &&
 		e.pass(e.hopStage(), e.hop()) &&
 		e.pass(StageACLOut, e.aclOut()) &&
@@ -102,18 +115,17 @@ func (s *Snapshot) Decide(q *Query, tr *Trace) Decision {
 		e.pass(StageMapping, e.deliver()) &&
 		e.pass(StageACLIn, e.aclIn()) &&
 		e.pass(StageGroupsIn, e.groupsIn()) {
-		e.d.Verdict = Forward
+		d.Verdict = Forward
 	}
-	return e.d
 }
 
 // evaluation is one run of Decide. Each of its steps returns the reason for
 // which it drops the packet, or drop.Unset to let it pass.
 type evaluation struct {
 	s  *Snapshot
-	q  Query // a copy, so that the caller's stays on its stack
+	q  *Query
 	tr *Trace
-	d  Decision
+	d  *Decision
 
 	src, dst netip.Addr
 	port     uint16

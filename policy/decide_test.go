@@ -239,8 +239,7 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 		query(t, s, "web", "10.0.1.99", "203.0.113.9", 6, 80),
 	} {
 		if n := testing.AllocsPerRun(100, func() {
-			onStack := *q
-			sink = s.Decide(&onStack, nil)
+			s.DecideInto(&sink, q, nil)
 		}); n != 0 {
 			t.Errorf("%v allocations for %v", n, q)
 		}
@@ -257,7 +256,7 @@ func BenchmarkDecide(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				sink = s.Decide(q, nil)
+				s.DecideInto(&sink, q, nil)
 			}
 		})
 	}
@@ -280,7 +279,7 @@ func BenchmarkDecideRules(b *testing.B) {
 			s := compiled(b, o, nil)
 			q := query(b, s, "web", "10.0.1.10", "10.0.2.10", 6, 80)
 			for b.Loop() {
-				if sink = s.Decide(q, nil); sink.SGIn != secgroup.MakeRef(sink.SGIn.Group(), true, n-1) {
+				if s.DecideInto(&sink, q, nil); sink.SGIn != secgroup.MakeRef(sink.SGIn.Group(), true, n-1) {
 					b.Fatal("the last rule must admit")
 				}
 			}
