@@ -31,7 +31,7 @@ func TestNoAllocation(t *testing.T) {
 		},
 		"Find a reply":      func() { tab.Find(known.Hash, &reply, known.VPC, known.Now) },
 		"Find nothing":      func() { tab.Find(fresh.Hash, &fresh.Key, fresh.VPC, fresh.Now) },
-		"Count":             func() { tab.At(id).Count(1, 60, known.Now) },
+		"Count":             func() { tab.At(id).Count(1, 60, Millis(known.Now)) },
 		"Enter":             func() { tab.Enter(id, Established, 1000*second, true) },
 		"Expire":            func() { tab.Expire(0, 64) },
 		"Read":              func() { tab.Read(id, &copied) },
@@ -111,7 +111,7 @@ func BenchmarkCount(b *testing.B) {
 	tab := filled(b, 1000)
 	s := tab.At(1)
 	for i := 0; b.Loop(); i++ {
-		s.Count(i, 60, int64(i))
+		s.Count(i, 60, uint32(i)/1024)
 	}
 }
 

@@ -58,7 +58,7 @@ func TestReadersSeeWholeSessions(t *testing.T) {
 							return
 						}
 						if n%2 == 0 {
-							tab.At(id).Count(0, 60, two[i].Now+millisecond)
+							tab.At(id).Count(0, 60, Millis(two[i].Now+millisecond))
 						}
 						if n%1024 == i {
 							runtime.Gosched() // where there is one processor only

@@ -74,7 +74,7 @@ func (s *Session) Last(now int64) int64 {
 
 // idle returns for how many milliseconds the session has had no packet; it may
 // be negative for a reader whose clock was read before the packet came.
-func (s *Session) idle(now int64) int32 { return int32(uint32(now/millisecond) - uint32(s.clock>>32)) }
+func (s *Session) idle(now int64) int32 { return int32(Millis(now) - uint32(s.clock>>32)) }
 
 // Timeout returns the idle time, in nanoseconds, after which it is gone.
 func (s *Session) Timeout() int64 { return int64(uint32(s.clock)) * millisecond }
@@ -145,13 +145,20 @@ func (s *Session) Draining(now int64) (draining, over bool) {
 
 // Over reports whether the session has ended by time: it was idle for too long,
 // or drained.
-func (s *Session) Over(now int64) bool {
-	if s.Expired(now) {
+func (s *Session) Over(now int64) bool { return s.OverAt(now, Millis(now)) }
+
+// OverAt is Over with the same time as Millis makes it.
+func (s *Session) OverAt(now int64, ms uint32) bool {
+	if int64(int32(ms-uint32(s.clock>>32))) > int64(uint32(s.clock)) {
 		return true
 	}
 	_, over := s.Draining(now)
 	return over
 }
+
+// Millis returns a time as sessions keep it. Who counts many packets at one time
+// makes it once.
+func Millis(now int64) uint32 { return uint32(now / millisecond) }
 
 // Drain lets the session end at the given time in nanoseconds, which is less
 // than nine hours away, unless it ends earlier. For the owner.
@@ -164,13 +171,13 @@ func (s *Session) Drain(at int64) {
 // Spare takes back what Drain said. For the owner.
 func (s *Session) Spare() { relaxed.Store64(&s.head, s.head&^(flagDraining<<16)) }
 
-// Count adds one packet of n layer-3 bytes in direction dir at time now. For
-// the owner.
-func (s *Session) Count(dir int, n uint32, now int64) {
+// Count adds one packet of n layer-3 bytes in direction dir at a time of Millis.
+// For the owner.
+func (s *Session) Count(dir int, n, ms uint32) {
 	dir &= 1
 	relaxed.Store64(&s.packets[dir], s.packets[dir]+1)
 	relaxed.Store64(&s.bytes[dir], s.bytes[dir]+uint64(n))
-	if last := uint64(uint32(now / millisecond)); last != s.clock>>32 {
+	if last := uint64(ms); last != s.clock>>32 {
 		relaxed.Store64(&s.clock, last<<32|s.clock&0xffff_ffff)
 	}
 }

@@ -424,7 +424,7 @@ func TestTableTwin(t *testing.T) {
 					if dir == 1 && s.packets[1] == 0 {
 						tab.Answered(s.id)
 					}
-					tab.At(s.id).Count(dir, n, w.now)
+					tab.At(s.id).Count(dir, n, Millis(w.now))
 					s.last = w.now
 					s.packets[dir]++
 					s.bytes[dir] += uint64(n)

@@ -84,7 +84,7 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 	}
 	id := e.Session()
 	if id != conntrack.NoSession {
-		if s := w.sessions.At(id); s.Incarnation() != e.Incarnation() || s.Over(w.now) {
+		if s := w.sessions.At(id); s.Incarnation() != e.Incarnation() || s.OverAt(w.now, w.millis) {
 			return false
 		}
 	}

@@ -39,7 +39,7 @@ func (w *Worker) track(i int, m *Meta, id uint32, dir int) trackResult {
 			w.sessions.Enter(id, conntrack.UDPStream, w.timeout(conntrack.UDPStream, s.Originator(), s.Responder(), true), true)
 		}
 	}
-	s.Count(dir, m.L3Len, w.now)
+	s.Count(dir, m.L3Len, w.millis)
 	return trackPass
 }
 
@@ -75,7 +75,7 @@ func (w *Worker) trackFirst(i int, m *Meta, id uint32) {
 		g := segmentOf(m, w.burst.frame(i))
 		s.Begin(&g)
 	}
-	s.Count(0, m.L3Len, w.now)
+	s.Count(0, m.L3Len, w.millis)
 }
 
 // segmentOf returns what the windows need of a TCP segment whose frame begins

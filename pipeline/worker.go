@@ -29,10 +29,11 @@ type Worker struct {
 	clock  Clock
 
 	// Read once per round.
-	now  int64  // ns
-	tick uint16 // of the flow cache's clock
-	view *view
-	enis []policy.ENIRecord // of view
+	now    int64  // ns
+	millis uint32 // of the sessions' clock
+	tick   uint16 // of the flow cache's clock
+	view   *view
+	enis   []policy.ENIRecord // of view
 
 	burst     burst
 	hashed    int  // packets below have their place
@@ -105,7 +106,7 @@ func (w *Worker) begin() {
 	now := w.clock.Now()
 	w.gaps.note(now - w.now)
 	w.now = now
-	w.tick = uint16(now >> tickShift)
+	w.tick, w.millis = uint16(now>>tickShift), conntrack.Millis(now)
 	w.budget, w.collected = w.engine.cfg.SlowPathBudget, 0
 	w.redecision.budget = w.engine.cfg.Redecide
 	if v := w.engine.view.Load(); v != w.view {
