@@ -31,24 +31,30 @@ type Entry struct {
 //
 // Thread-safety: any number of goroutines may look up once no more is
 // inserted. Limits: memory only; AWS's own limit is 256,000 addresses per VPC.
-type Table struct{ lpm bart.Table[Entry] }
+type Table struct {
+	addresses exact
+	prefixes  bart.Table[Entry]
+}
 
 // Insert adds an address, which must be valid and not IPv4-in-IPv6. What was
 // there before is replaced.
 func (t *Table) Insert(a netip.Addr, e Entry) {
-	t.lpm.Insert(netip.PrefixFrom(a, a.BitLen()), e)
+	t.addresses.insert(a, e)
 }
 
 // InsertPrefix adds all addresses of a prefix, which must be valid and not of
 // IPv4 in IPv6, but for those that have an entry of their own.
-func (t *Table) InsertPrefix(p netip.Prefix, e Entry) { t.lpm.Insert(p, e) }
+func (t *Table) InsertPrefix(p netip.Prefix, e Entry) { t.prefixes.Insert(p, e) }
 
 // Lookup returns where a lives; kind None where nobody has it. It does not
 // allocate.
 func (t *Table) Lookup(a netip.Addr) Entry {
-	e, _ := t.lpm.Lookup(a)
+	e, ok := t.addresses.lookup(a)
+	if !ok {
+		e, _ = t.prefixes.Lookup(a)
+	}
 	return e
 }
 
 // Len returns the number of addresses and prefixes.
-func (t *Table) Len() int { return t.lpm.Size() }
+func (t *Table) Len() int { return t.addresses.n + t.prefixes.Size() }
