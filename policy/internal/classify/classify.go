@@ -76,6 +76,25 @@ type Classifier struct {
 type service struct {
 	starts []uint16 // first port of each interval, ascending; the first is 0
 	vecs   []uint32
+	blocks []uint16 // the interval of each multiple of 256, and the last one; nil where there are few intervals
+}
+
+// few intervals are searched as they are.
+const few = 4
+
+// index makes the blocks.
+func (s *service) index() {
+	if len(s.starts) <= few {
+		return
+	}
+	at := 0
+	for port := 0; port <= 0xffff; port += 256 {
+		for at+1 < len(s.starts) && int(s.starts[at+1]) <= port {
+			at++
+		}
+		s.blocks = append(s.blocks, uint16(at))
+	}
+	s.blocks = append(s.blocks, uint16(len(s.starts)-1))
 }
 
 // Port returns what Match takes as port: the destination port for TCP and UDP,
@@ -170,14 +189,17 @@ func (c *Classifier) vector(at uint32) []uint64 {
 
 // find returns the vector of the interval that port lies in.
 func (s *service) find(port uint16) uint32 {
-	lo, hi := 0, len(s.starts)
-	for hi-lo > 1 {
-		mid := int(uint(lo+hi) >> 1)
-		if s.starts[mid] <= port {
-			lo = mid
-		} else {
-			hi = mid
-		}
+	at, n := uint(0), uint(len(s.starts))
+	if block := uint(port >> 8); block+1 < uint(len(s.blocks)) {
+		at = uint(s.blocks[block])
+		n = uint(s.blocks[block+1]) - at + 1
 	}
-	return s.vecs[lo]
+	for n > 1 {
+		half := n / 2
+		if s.starts[at+half] <= port {
+			at += half
+		}
+		n -= half
+	}
+	return s.vecs[at]
 }

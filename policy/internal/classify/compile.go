@@ -177,6 +177,7 @@ func (b *builder) intervals(rules []Rule, proto int) service {
 		}
 		port = next
 	}
+	s.index()
 	return s
 }
 
