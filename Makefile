@@ -15,6 +15,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LDFLAGS := -X main.version=$(VERSION)
 
 FUZZTIME ?= 30s
+CHECKS ?= 2000
+RUN ?= .
 BENCHFLAGS ?=
 EXAMPLE ?= examples/two-enis.yaml
 
@@ -50,6 +52,10 @@ race: ## The race detector on all packages that do not poll devices
 .PHONY: fuzz
 fuzz: ## Each fuzz target for FUZZTIME (30s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+.PHONY: explore
+explore: ## The property tests on CHECKS (2000) random cases each, from a random seed
+	go test -timeout 60m $$(scripts/packages.sh random) -run '$(RUN)' -rapid.checks=$(CHECKS)
 
 .PHONY: lint
 lint: ## gofmt, go vet, the import rules, and golangci-lint where it is installed

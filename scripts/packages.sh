@@ -3,6 +3,7 @@
 #
 #   portable  everything that does not reach internal/dpdk: no cgo, no root
 #   dpdk      the rest
+#   random    those whose tests draw at random (pgregory.net/rapid)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -11,8 +12,14 @@ export PATH=$project_path
 case ${1-} in
 portable) want=0 ;;
 dpdk) want=1 ;;
+random)
+    go list -f '{{$p := .ImportPath}}{{range .TestImports}}{{if eq . "pgregory.net/rapid"}}{{$p}}
+{{end}}{{end}}{{range .XTestImports}}{{if eq . "pgregory.net/rapid"}}{{$p}}
+{{end}}{{end}}' ./... | sort -u | sed '/^$/d'
+    exit
+    ;;
 *)
-    echo "usage: scripts/packages.sh portable|dpdk" >&2
+    echo "usage: scripts/packages.sh portable|dpdk|random" >&2
     exit 2
     ;;
 esac
