@@ -27,7 +27,7 @@ type Config struct {
 	Burst           int           // packets from the devices per round, 1 to pktio.MaxBurst
 	SlowPathBudget  int           // slow-path runs per round, 1 to pktio.MaxBurst
 	SlowPathQueue   int           // packets of an lcore that may wait for the slow path
-	Redecide        int           // flows judged anew per round after a change of policy, besides those
+	Redecide        int           // flows that an lcore judges anew a second after a change of policy, as their packets come
 	RedecideWithin  time.Duration // for so long others may go on by their old verdicts then
 	Flows           int           // flow-cache entries
 	FlowIdle        time.Duration // after which an entry unused is removed
@@ -169,7 +169,7 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 	w := &Worker{
 		made: newMade(), told: make([]shaper.Share, n),
 		engine: e, id: id, io: io, clock: e.cfg.Clock,
-		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), eniCounts: newENICounters(n),
+		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), redecision: newRedecision(e.cfg.Redecide), eniCounts: newENICounters(n),
 		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n), linkLocalShares: make([]shaper.Share, n),
 	}
 	w.frags = newFragStore(e.cfg.Fragments, n)

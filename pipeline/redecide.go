@@ -6,13 +6,14 @@ import (
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
 )
 
 // A change of policy makes every flow that it may concern out of date at once.
 // To judge them all anew in the round in which their next packets come would
 // take the slow path from new connections. So there are Config.Redecide of them
-// in each round, and the others go on by their old verdicts: until a sweep over
+// a second, and the others go on by their old verdicts: until a sweep over
 // the flow cache, in slices, has come to them, and no longer than
 // Config.RedecideWithin. What is out of date then waits for the slow path like a
 // new flow (docs/decisions/0015).
@@ -24,9 +25,19 @@ type redecision struct {
 	hand   uint32 // the next of them
 	ending uint32 // sessions to look at, before those: the change may end some
 	ended  uint32 // the next of them
-	budget int    // flows to judge anew in this round, besides new ones
-	own    bool   // the packet in hand is one of them
+	limit  shaper.Limit
+	bucket shaper.Bucket // flows judged anew as their packets come
+	own    bool          // the packet in hand is one of them
 }
+
+// newRedecision lets an lcore judge so many flows anew a second, and after a
+// pause what comes in a millisecond, or redecideDepth, at once. 0 lets it judge
+// none.
+func newRedecision(rate int) redecision {
+	return redecision{limit: shaper.NewLimit(uint32(rate), uint32(max(rate/1000, redecideDepth)))}
+}
+
+const redecideDepth = 16
 
 const (
 	// sweepSlice bounds the entries that one slice of the sweep judges anew: some
@@ -58,8 +69,7 @@ func (w *Worker) stillServes(e *flowcache.Entry, src, dst *policy.ENIRecord) boo
 	if w.now >= r.until {
 		return false
 	}
-	if r.budget > 0 {
-		r.budget--
+	if r.limit.Limits() && r.bucket.Take(r.limit, w.now, 1) {
 		r.own = true
 		return false
 	}

@@ -108,7 +108,6 @@ func (w *Worker) begin() {
 	w.now = now
 	w.tick, w.millis = uint16(now>>tickShift), conntrack.Millis(now)
 	w.budget, w.collected = w.engine.cfg.SlowPathBudget, 0
-	w.redecision.budget = w.engine.cfg.Redecide
 	if v := w.engine.view.Load(); v != w.view {
 		w.view, w.enis = v, v.snap.ENIs
 		w.policyChanged()

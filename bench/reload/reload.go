@@ -114,7 +114,7 @@ func (b *bed) start() error {
 	}
 	b.engine, err = pipeline.New(pipeline.Config{
 		Burst: 32, SlowPathBudget: 16, SlowPathQueue: 4096, Flows: max(1<<16, 4*b.o.Flows), FlowIdle: time.Minute, Fragments: pipeline.DefaultFragments,
-		Redecide: 1, RedecideWithin: pipeline.DefaultRedecideWithin,
+		Redecide: 100_000, RedecideWithin: pipeline.DefaultRedecideWithin,
 		Sessions: max(1<<15, 2*b.o.Flows), PickupMidstream: true, Timeouts: conntrack.DefaultTimeouts, RingSize: 1024, Clock: b.clock,
 	}, b.snap, ports, []pktio.IO{b.source})
 	if err != nil {

@@ -89,7 +89,7 @@ func TestDefaults(t *testing.T) {
 			ControlSocket: "/run/nitrod/nitrod.sock", LogLevel: slog.LevelInfo, GCPercent: 400,
 		},
 		Tables:    Tables{Flows: 1 << 20, FlowIdle: time.Minute, Sessions: 1 << 20},
-		SlowPath:  SlowPath{Budget: 16, Queue: 4096, Redecide: 1, RedecideWithin: time.Second},
+		SlowPath:  SlowPath{Budget: 16, Queue: 4096, Redecide: 100_000, RedecideWithin: time.Second},
 		Router:    Router{ICMPErrors: 100, AdvertInterval: 10 * time.Minute},
 		Fragments: Fragments{Hold: time.Second, Lifetime: 30 * time.Second, DatagramsPerENI: 128, HeldPerENI: 64},
 		Conntrack: Conntrack{
