@@ -409,7 +409,7 @@ func TestDatapathEqualsModel(t *testing.T) {
 		within := rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(t, "redecide within")
 		bedOf := func() *bed {
 			return newBed(t, bedOptions{slots: 64, objects: modelObjects(), config: func(c *Config) {
-				c.PickupMidstream, c.Redecide, c.RedecideWithin = pickup, 4, within
+				c.PickupMidstream, c.Redecide, c.RedecideWithin = pickup, 1_000_000_000, within
 			}})
 		}
 		b, cold := bedOf(), bedOf()

@@ -94,7 +94,7 @@ func TestSwapLosesNothing(t *testing.T) {
 func TestSwapUnderTraffic(t *testing.T) {
 	const n, flows, lcores = 200_000, 300, 2
 	c := converse(t, lcores, flows, n, 900, func(cfg *Config) {
-		cfg.Redecide, cfg.RedecideWithin = 4, DefaultRedecideWithin
+		cfg.Redecide, cfg.RedecideWithin = 100_000, DefaultRedecideWithin
 		cfg.SlowPathQueue = 16 * 900 // whatever is under way may wait: the changes come faster than sweeps end
 	})
 	stop, swaps := make(chan struct{}), 0
