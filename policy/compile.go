@@ -71,6 +71,7 @@ func (c *compiler) assign() {
 	s.subnetNames = assign(p.subnetNames, k.subnets.ids)
 	s.aclNames = assign(p.aclNames, k.acls.ids)
 	s.groupNames = assign(p.groupNames, k.groups.ids)
+	s.placementNames = assign(p.placementNames, k.placements.ids)
 	s.instanceNames = assign(p.instanceNames, k.instances.ids)
 	s.eniNames = assign(p.eniNames, slices.Concat(k.enis.ids, k.gateways.ids, k.services.ids))
 
@@ -212,6 +213,7 @@ func (c *compiler) subnets() {
 	}
 	c.s.subnets = make([]subnetPolicy, len(c.s.subnetNames.names))
 	c.subnetObject = make([]*Subnet, len(c.s.subnets))
+	zones := make(zones)
 	for i := range c.o.Subnets {
 		o := &c.o.Subnets[i]
 		table := o.RouteTable
@@ -226,6 +228,7 @@ func (c *compiler) subnets() {
 		if o.NetworkACL != "" {
 			p.acl = c.s.aclNames.at[o.NetworkACL]
 		}
+		p.zone = zones.number(o.Zone)
 		at := c.s.subnetNames.at[o.ID]
 		c.s.subnets[at] = p
 		c.subnetObject[at] = o
@@ -291,9 +294,16 @@ func (c *compiler) groupRules(g *SecurityGroup, at uint16, inbound bool, rules [
 
 func (c *compiler) instances() {
 	c.s.instances = make([]InstanceInfo, len(c.s.instanceNames.names))
+	c.s.Instances = make([]InstanceRecord, len(c.s.instances))
+	clusters := c.clusters()
+	for i := range c.s.Instances {
+		c.s.Instances[i].Cluster = NoCluster
+	}
 	for i := range c.o.Instances {
 		in := &c.o.Instances[i]
-		c.s.instances[c.s.instanceNames.at[in.ID]] = InstanceInfo{ID: in.ID, ConntrackAllowance: in.ConntrackAllowance}
+		at := c.s.instanceNames.at[in.ID]
+		c.s.instances[at] = InstanceInfo{ID: in.ID, ConntrackAllowance: in.ConntrackAllowance}
+		c.s.Instances[at] = in.record(clusters)
 	}
 }
 

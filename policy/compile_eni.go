@@ -13,6 +13,7 @@ func (c *compiler) interfaces() {
 	s := c.s
 	n := len(s.eniNames.names)
 	s.ENIs = make([]ENIRecord, n)
+	s.Limits = make([]ENILimits, n)
 	s.enis = make([]eniPolicy, n)
 	s.prints = make([]fingerprint, n)
 	s.sets = make(map[fingerprint]*secgroup.Set)
@@ -38,6 +39,10 @@ func (c *compiler) interfaces() {
 		}
 		if e.SourceDestCheck {
 			r.Flags |= SourceDestCheck
+		}
+		s.Limits[at] = e.limits(s.subnets[subnet].zone)
+		if s.Limits[at].limits() || s.Instances[r.Instance].limits() {
+			r.Flags |= Limited
 		}
 		p := &s.enis[at]
 		p.addresses, p.prefixes = slices.Clone(e.Addresses), masked(e.Prefixes)
@@ -160,7 +165,7 @@ func (c *compiler) effective(at uint16, groups []fingerprint) fingerprint {
 	e.bytes(r.MAC[:])
 	e.bytes(r.RouterMAC[:])
 	for _, v := range []int{
-		int(r.Flags), int(r.VPC), int(r.Subnet), int(r.Instance), int(r.MTU), int(r.Queues),
+		int(r.Flags &^ Limited), int(r.VPC), int(r.Subnet), int(r.Instance), int(r.MTU), int(r.Queues),
 		int(r.TCPEstablished), int(r.UDP), int(r.UDPStream),
 	} {
 		e.num(v)

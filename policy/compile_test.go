@@ -114,6 +114,12 @@ func TestGenerations(t *testing.T) {
 			o.ENIs = append(o.ENIs, e)
 		}, nil},
 		{"allowance of the instance", func(o *Objects) { o.Instances[0].ConntrackAllowance = 7 }, nil},
+		{"limits", func(o *Objects) {
+			o.Instances[0].Packets = Limit{Rate: 1000, Burst: 64}
+			o.ENIs[3].In = Limit{Rate: 1e9, Burst: 1 << 16}
+			o.ENIs[4].Express = true
+			o.Subnets[1].Zone = "az-2"
+		}, nil},
 		{"guarantee and budget", func(o *Objects) { o.ENIs[1].ConntrackGuaranteed, o.ENIs[1].ConntrackHalfOpen = 9, 8 }, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

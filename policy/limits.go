@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"time"
+
 	"github.com/nitrod/nitrod/policy/nacl"
 	"github.com/nitrod/nitrod/policy/secgroup"
 )
@@ -39,4 +41,11 @@ const (
 
 	MaxConntrackGuaranteed = 1<<20 - 1 // S1.6
 	MaxConntrackHalfOpen   = 1 << 26   // S1.9
+
+	// Bounds of a Limit; ours (S6.4).
+	MinBandwidth, MaxBandwidth = 64_000, 1_000_000_000_000 // bits a second
+	MaxPacketRate              = 1_000_000_000             // a second
+	MaxBurst                   = 1 << 30                   // bytes or packets
+	MaxDelay                   = 100 * time.Millisecond
+	MaxCredits                 = 1 << 50 // bytes
 )

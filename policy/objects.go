@@ -17,6 +17,7 @@ type Objects struct {
 	NetworkACLs    []NetworkACL
 	SecurityGroups []SecurityGroup
 	PrefixLists    []PrefixList
+	Placements     []PlacementGroup
 	Instances      []Instance
 	ENIs           []ENI
 	Gateways       []InternetGateway
@@ -38,10 +39,11 @@ type VPC struct {
 
 // Subnet is a part of a VPC with one route table and one network ACL. Empty
 // RouteTable means the VPC's main table; empty NetworkACL the default ACL,
-// which allows everything.
+// which allows everything. Subnets without a Zone lie in one zone.
 type Subnet struct {
 	ID         string
 	VPC        string
+	Zone       string         // availability zone
 	CIDRs      []netip.Prefix // one IPv4, one IPv6, or both
 	RouteTable string
 	NetworkACL string
@@ -146,10 +148,23 @@ type PrefixList struct {
 	Pos      Pos
 }
 
-// Instance owns ENIs and the allowances they share.
+// PlacementGroup says how instances stand to each other. Only a cluster, which
+// lies in one zone, changes what they may send.
+type PlacementGroup struct {
+	ID      string
+	Cluster bool
+	Pos     Pos
+}
+
+// Instance owns ENIs and the allowances they share. A Limit without a rate is
+// no limit. Where a Bandwidth has a rate, Baseline is set.
 type Instance struct {
 	ID                 string
-	ConntrackAllowance int // tracked connections; 0 is no limit
+	ConntrackAllowance int    // tracked connections; 0 is no limit
+	Placement          string // placement group; "" is none
+	In, Out            Bandwidth
+	Packets            Limit
+	Flow               FlowLimits
 	Pos                Pos
 }
 
@@ -180,6 +195,10 @@ type ENI struct {
 	// be half open, 0 for any number.
 	ConntrackGuaranteed int
 	ConntrackHalfOpen   int
+	// In, Out and Queue are as in ENILimits.
+	In, Out, Queue Limit
+	// Express and ExpressUDP: it uses ENA Express, for TCP and for UDP too.
+	Express, ExpressUDP bool
 	Pos                 Pos
 }
 

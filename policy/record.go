@@ -17,6 +17,10 @@ const (
 	// IsServicePort: the record is of the port behind which a VPC's
 	// link-local services are. It has what an internet gateway's has.
 	IsServicePort
+	// Limited: the ENI or its instance has a limit, so that the ENILimits and the
+	// InstanceRecord concern its packets. It decides no flow, and does not raise
+	// Gen.
+	Limited
 
 	// Outside are the kinds of ports that belong to no ENI.
 	Outside = IsInternetGateway | IsServicePort

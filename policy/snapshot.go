@@ -28,6 +28,10 @@ import (
 type Snapshot struct {
 	// ENIs are the records of the ENIs by index. Nobody changes them.
 	ENIs []ENIRecord
+	// Limits are the ENIs' own limits, parallel to ENIs; Instances are those of
+	// the instances by index. Nobody changes them.
+	Limits    []ENILimits
+	Instances []InstanceRecord
 
 	enis       []eniPolicy // parallel to ENIs
 	prints     []fingerprint
@@ -44,7 +48,7 @@ type Snapshot struct {
 	// sets are the compiled unions of groups, kept for the next Compile.
 	sets map[fingerprint]*secgroup.Set
 
-	vpcNames, subnetNames, tableNames, aclNames, groupNames, instanceNames, eniNames slots
+	vpcNames, subnetNames, tableNames, aclNames, groupNames, placementNames, instanceNames, eniNames slots
 }
 
 type vpcPolicy struct {
@@ -57,6 +61,7 @@ type vpcPolicy struct {
 
 type subnetPolicy struct {
 	vpc, table, acl uint16
+	zone            uint16
 	cidrs           []netip.Prefix
 	routerMAC       [6]byte
 	routerLL        netip.Addr

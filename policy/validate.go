@@ -13,7 +13,7 @@ type checker struct {
 	o    *Objects
 	errs Errors
 
-	vpcs, subnets, tables, acls, groups, lists, instances, enis, gateways, services index
+	vpcs, subnets, tables, acls, groups, lists, placements, instances, enis, gateways, services index
 }
 
 // index finds the objects of one kind by id.
@@ -31,6 +31,7 @@ func validate(o *Objects) (*checker, Errors) {
 	c.acls = indexOf(c, "network ACL", o.NetworkACLs, func(a *NetworkACL) (string, Pos) { return a.ID, a.Pos })
 	c.groups = indexOf(c, "security group", o.SecurityGroups, func(g *SecurityGroup) (string, Pos) { return g.ID, g.Pos })
 	c.lists = indexOf(c, "prefix list", o.PrefixLists, func(l *PrefixList) (string, Pos) { return l.ID, l.Pos })
+	c.placements = indexOf(c, "placement group", o.Placements, func(p *PlacementGroup) (string, Pos) { return p.ID, p.Pos })
 	c.instances = indexOf(c, "instance", o.Instances, func(i *Instance) (string, Pos) { return i.ID, i.Pos })
 	c.enis = indexOf(c, "ENI", o.ENIs, func(e *ENI) (string, Pos) { return e.ID, e.Pos })
 	c.gateways = indexOf(c, "internet gateway", o.Gateways, func(g *InternetGateway) (string, Pos) { return g.ID, g.Pos })
@@ -44,6 +45,7 @@ func validate(o *Objects) (*checker, Errors) {
 	c.checkGroups()
 	c.checkInstances()
 	c.checkENIs()
+	c.checkAllowances()
 	c.checkOutside()
 	c.errs.sort()
 	return c, c.errs
