@@ -221,6 +221,8 @@ func (w *Worker) openSession(m *Meta, k *hash.FlowKey, d *policy.Decision, track
 		return conntrack.NoSession, w.noRoom(result, m.ENI, d.Egress)
 	}
 	w.counters.local[countSessions]++
+	w.eniCounts.touch(m.ENI).Opened++
+	w.eniCounts.touch(d.Egress).Accepted++
 	w.expectReplies(m, k, d)
 	return id, drop.Unset
 }

@@ -28,6 +28,7 @@ const (
 	countFragmentsWaited // that came before the first one of their datagram
 	countHandedOut
 	countHandedIn
+	countBusy   // nanoseconds of rounds that had work
 	countDrops  // the first of drop.Count
 	numCounters = countDrops + int(drop.Count)
 )
@@ -60,6 +61,10 @@ type ENICounts struct {
 	PPSExceeded        uint64 // ENA's pps_allowance_exceeded: fragments beyond its rate
 	ConntrackExceeded  uint64 // ENA's conntrack_allowance_exceeded, at the end that had no room
 	LinkLocalExceeded  uint64 // ENA's linklocal_allowance_exceeded
+	Fragments          uint64 // that it sent, beyond its rate or not
+	LinkLocal          uint64 // packets that it sent to link-local services, beyond its rate or not
+	Opened             uint64 // tracked connections that it began
+	Accepted           uint64 // tracked connections that others began to it
 }
 
 // eniCounters are an lcore's counts by ENI.
@@ -94,6 +99,10 @@ func (c *eniCounters) publish() {
 		relaxed.Store64(&to.PPSExceeded, from.PPSExceeded)
 		relaxed.Store64(&to.ConntrackExceeded, from.ConntrackExceeded)
 		relaxed.Store64(&to.LinkLocalExceeded, from.LinkLocalExceeded)
+		relaxed.Store64(&to.Fragments, from.Fragments)
+		relaxed.Store64(&to.LinkLocal, from.LinkLocal)
+		relaxed.Store64(&to.Opened, from.Opened)
+		relaxed.Store64(&to.Accepted, from.Accepted)
 	}
 	c.dirty = c.dirty[:0]
 }
@@ -109,6 +118,10 @@ func (c *eniCounters) addTo(sum *ENICounts, eni int) {
 	sum.PPSExceeded += atomic.LoadUint64(&p.PPSExceeded)
 	sum.ConntrackExceeded += atomic.LoadUint64(&p.ConntrackExceeded)
 	sum.LinkLocalExceeded += atomic.LoadUint64(&p.LinkLocalExceeded)
+	sum.Fragments += atomic.LoadUint64(&p.Fragments)
+	sum.LinkLocal += atomic.LoadUint64(&p.LinkLocal)
+	sum.Opened += atomic.LoadUint64(&p.Opened)
+	sum.Accepted += atomic.LoadUint64(&p.Accepted)
 }
 
 // countRx counts a run of packets that an ENI sent.

@@ -17,6 +17,7 @@ import (
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/pipeline/profile"
 	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
 	"github.com/nitrod/nitrod/rings"
@@ -171,6 +172,7 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 		engine: e, id: id, io: io, clock: e.cfg.Clock,
 		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), redecision: newRedecision(e.cfg.Redecide), eniCounts: newENICounters(n),
 		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n), linkLocalShares: make([]shaper.Share, n),
+		heavy: profile.NewRecorder(hash.RandomSeed()),
 	}
 	w.frags = newFragStore(e.cfg.Fragments, n)
 	// What one round frees at most: its burst, what it makes, what it collects from

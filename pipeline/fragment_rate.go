@@ -16,6 +16,7 @@ func fragmentLimit(r *policy.ENIRecord, lcores int) shaper.SharedLimit {
 // of its ENI, and drops it if that is used up.
 func (w *Worker) fragmentAllowed(i int) bool {
 	eni := w.burst.meta[i].ENI
+	w.eniCounts.touch(eni).Fragments++
 	if w.fragShares[eni].Take(&w.engine.fragBuckets[eni], w.view.frag[eni], w.now) {
 		return true
 	}

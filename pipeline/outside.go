@@ -158,6 +158,7 @@ func (w *Worker) leaveInPieces(i int, m *Meta) drop.Reason {
 // linkLocalAllowed counts a packet to a link-local service against the rate of
 // the ENI that sent it, and reports whether it may pass.
 func (w *Worker) linkLocalAllowed(eni uint16) bool {
+	w.eniCounts.touch(eni).LinkLocal++
 	if w.linkLocalShares[eni].Take(&w.engine.linkLocalBuckets[eni], w.view.linkLocal[eni], w.now) {
 		return true
 	}

@@ -380,8 +380,8 @@ func TestLinkLocalRate(t *testing.T) {
 			t.Errorf("%d lcores: %d packets passed in a second, want %d", lcores, got, second)
 		}
 		want := uint64(11*sent - burst - second)
-		if c := b.engine.ENI(b.eni("web")); c.LinkLocalExceeded != want {
-			t.Errorf("%d lcores: %d counted beyond the rate, want %d", lcores, c.LinkLocalExceeded, want)
+		if c := b.engine.ENI(b.eni("web")); c.LinkLocalExceeded != want || c.LinkLocal != 11*sent {
+			t.Errorf("%d lcores: %d of %d counted beyond the rate, want %d of %d", lcores, c.LinkLocalExceeded, c.LinkLocal, want, 11*sent)
 		}
 		if n := send("web2"); n != burst {
 			t.Errorf("%d lcores: of another ENI %d packets passed, want %d", lcores, n, burst)

@@ -16,6 +16,7 @@ import (
 // packets in nitrod's queues and rings.
 type Stats struct {
 	Rounds     uint64
+	BusyNS     uint64 // that rounds with work took
 	Rx         uint64 // packets that came from devices
 	Originated uint64 // packets that nitrod made: answers, ICMP errors, fragments
 	Tx         uint64 // packets that devices took
@@ -60,7 +61,7 @@ func (e *Engine) Lcore(i int) Stats {
 	w := e.workers[i]
 	c := &w.counters
 	s := Stats{
-		Rounds: c.load(countRounds), Rx: c.load(countRx), Originated: c.load(countOriginated),
+		Rounds: c.load(countRounds), BusyNS: c.load(countBusy), Rx: c.load(countRx), Originated: c.load(countOriginated),
 		Tx: c.load(countTx), Consumed: c.load(countConsumed),
 		FlowHits: c.load(countHits), SlowPath: c.load(countSlowPath), Waited: c.load(countWaited), Redecided: c.load(countRedecided),
 		FragmentsWaited: c.load(countFragmentsWaited), Sessions: c.load(countSessions), Expired: c.load(countExpired), Evicted: c.load(countEvicted),
@@ -82,6 +83,7 @@ func (e *Engine) Total() Stats {
 	for i := range e.workers {
 		s := e.Lcore(i)
 		sum.Rounds += s.Rounds
+		sum.BusyNS += s.BusyNS
 		sum.Rx += s.Rx
 		sum.Originated += s.Originated
 		sum.Tx += s.Tx

@@ -26,6 +26,7 @@ func (w *Worker) tidy() {
 	w.sweep(elapsed)
 	w.advertise()
 	w.frags.expire(w)
+	w.heavy.Tick(w.now)
 	w.counters.publish()
 	w.eniCounts.publish()
 	if w.gaps.due--; w.gaps.due <= 0 {

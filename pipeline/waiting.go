@@ -96,6 +96,7 @@ func (w *Worker) retry() int {
 		q.share = max(done, minRetry)
 	}
 	b.n = done
+	w.profile()
 	w.limit()
 	w.rewrite()
 	w.transmit()

@@ -7,6 +7,7 @@ import (
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/prefetch"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/pipeline/profile"
 	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
 	"github.com/nitrod/nitrod/rings"
@@ -80,6 +81,8 @@ type Worker struct {
 	gaps      gapHistogram
 	nextTidy  int64
 	empty     int // rounds in a row without work
+	worked    int // packets that the last round had work with
+	heavy     *profile.Recorder
 	lines     prefetch.Lines
 }
 
@@ -94,17 +97,22 @@ func (w *Worker) Round() int {
 	w.dispatch()
 	w.lookup()
 	w.decide() // slow path and track, packet by packet, in order
+	w.profile()
 	w.limit()
 	w.rewrite()
 	w.transmit()
 	w.tidy()
-	return n + w.collected
+	w.worked = n + w.collected
+	return w.worked
 }
 
 // begin reads the clock and the policy once for the whole round.
 func (w *Worker) begin() {
 	now := w.clock.Now()
 	w.gaps.note(now - w.now)
+	if w.worked != 0 {
+		w.counters.local[countBusy] += uint64(now - w.now)
+	}
 	w.now = now
 	w.tick, w.millis = uint16(now>>tickShift), conntrack.Millis(now)
 	w.budget, w.collected = w.engine.cfg.SlowPathBudget, 0

@@ -38,6 +38,11 @@ func TestUsageErrors(t *testing.T) {
 		{"run more", `nitrod: unknown command "more" for "nitrod run"`},
 		{"flows --limit 0", "nitrod: --limit is not above zero"},
 		{"conntrack --limit -5", "nitrod: --limit is not above zero"},
+		{"top --interval 0s", "nitrod: --interval is not above zero"},
+		{"profile --interval -1s", "nitrod: --interval is not above zero"},
+		{"profile --flows -1", "nitrod: --flows is below zero"},
+		{"top --whale-lcore 0", "nitrod: --whale-lcore is not from 1 to 100"},
+		{"profile --whale-limit 101", "nitrod: --whale-limit is not from 1 to 100"},
 		{"flows --limit many", `nitrod: invalid argument "many" for "--limit" flag`},
 		{"explain", "nitrod: explain needs --src and --dst, or --frame, or --pcap"},
 		{"explain --src 10.0.0.1", "nitrod: explain needs --src and --dst, or --frame, or --pcap"},
@@ -61,7 +66,7 @@ func TestHelp(t *testing.T) {
 
 func TestWithoutDaemon(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "n.sock")
-	for _, args := range []string{"stats", "flows", "conntrack", "explain --src 10.0.0.1 --dst 10.0.0.2", "stats --json"} {
+	for _, args := range []string{"stats", "flows", "conntrack", "explain --src 10.0.0.1 --dst 10.0.0.2", "stats --json", "top", "profile"} {
 		code, out, errs := run(append(strings.Fields(args), "--socket", socket)...)
 		want := "nitrod: no nitrod answers on " + socket + ": connect: no such file or directory\n"
 		if code != exitFailed || out != "" || errs != want {

@@ -33,7 +33,7 @@ func (r *run) compareCounters(st *step) {
 
 // byPath are the counters that depend on how packets are decided, and which a
 // scenario therefore asks for under flow_cache or not at all.
-var byPath = []string{"Rounds", "FlowHits", "SlowPath", "Waited", "Evicted", "HandOver", "FlowsLive"}
+var byPath = []string{"Rounds", "BusyNS", "FlowHits", "SlowPath", "Waited", "Evicted", "HandOver", "FlowsLive"}
 
 // names of counters that are not those of their fields.
 var renamed = map[string]string{"SessionsLive": "sessions", "Sessions": "sessions_begun", "Expired": "sessions_expired"}

@@ -106,7 +106,7 @@ func TestBadFiles(t *testing.T) {
 		{"bad packet in a list", "- send:\n  - a > b udp\n  - a > b upd", 2, `"upd" is no word of a packet`},
 		{"bad packet in a block", "- send: |\n    a > b udp\n\n    a > x udp", 3, `"x" is neither an ENI nor an address`},
 		{"unknown reason", "- drops: {nacl: 1}", 0, `there is no drop reason "nacl"`},
-		{"unknown counter", "- counters: {packets: 1}", 0, `there is no counter "packets"; there are a/conntrack_exceeded, a/drops`},
+		{"unknown counter", "- counters: {packets: 1}", 0, `there is no counter "packets"; there are a/accepted, a/conntrack_exceeded, a/drops`},
 		{"unknown ENI", "- receive: {x: 1}", 0, `there is no ENI "x"`},
 		{"unknown stalled ENI", "- stalled: [x]", 0, `there is no ENI "x"`},
 		{"unknown flow cache word", "- flow_cache: {misses: 1}", 0, "the flow cache has hits, slow_path and entries"},
