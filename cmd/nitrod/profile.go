@@ -124,6 +124,8 @@ func firstLimit(e *traffic.ENI) string {
 		return fmt.Sprintf("exceeds %s now, by %s packets a second", u.Name, si(u.Exceeded))
 	case u.Share == 0:
 		return ""
+	case u.Share > 1:
+		return fmt.Sprintf("is at %s of %s", percent(u.Share), u.Name)
 	}
 	text := fmt.Sprintf("hits %s first: at %.3g times this traffic", u.Name, 1/u.Share)
 	if u.FullIn != nil {

@@ -12,9 +12,20 @@ import (
 	"github.com/nitrod/nitrod/policy"
 )
 
-// flowLimit is what EC2 lets one flow have outside a cluster placement group, in
-// bits a second (docs/traffic.md).
-const flowLimit = 5e9
+// defaultFlowLimit is what EC2 lets one flow have outside a cluster placement group,
+// in bits a second (docs/semantics.md S6.1).
+const defaultFlowLimit = 5e9
+
+// flowLimit returns the bandwidth that policy lets a flow have, and where it sets none
+// what EC2 would let it have.
+func flowLimit(snap *policy.Snapshot, f *profile.Flow) float64 {
+	if src, dst := f.Key.ENI(), f.Egress; int(src) < len(snap.ENIs) && int(dst) < len(snap.ENIs) {
+		if l := snap.FlowLimit(src, dst, f.Key.Proto()); l.Limits() {
+			return float64(l.Rate)
+		}
+	}
+	return defaultFlowLimit
+}
 
 // profile answers with a sample of the traffic. With ?queues=true it also counts the
 // flows of each receive queue, for which the whole flow cache is read.
@@ -47,6 +58,7 @@ func (s *Server) sample(queues bool) *traffic.Sample {
 			continue
 		}
 		c := eniCounters(e, r, uint16(i))
+		c.InBits, c.OutBits = snap.Limits[i].In.Rate, snap.Limits[i].Out.Rate
 		c.Instance = snap.Instance(r.Instance).ID
 		if queues {
 			c.QueueFlows = flows[i]
@@ -55,13 +67,17 @@ func (s *Server) sample(queues bool) *traffic.Sample {
 	}
 	for i := range snap.NumInstances() {
 		if id := snap.Instance(uint16(i)).ID; id != "" {
-			out.Instances[id] = traffic.InstanceCounters{Tracked: e.Allowances().Used(uint16(i))}
+			l := &snap.Instances[i]
+			out.Instances[id] = traffic.InstanceCounters{
+				Tracked: e.Allowances().Used(uint16(i)), Packets: l.Packets.Rate,
+				In: traffic.Bandwidth{Bits: l.In.Rate, Baseline: l.In.Baseline}, Out: traffic.Bandwidth{Bits: l.Out.Rate, Baseline: l.Out.Baseline},
+			}
 		}
 	}
 	for i := range e.Lcores() {
 		l := e.Lcore(i)
 		out.Lcores = append(out.Lcores, traffic.LcoreCounters{CPU: s.host.LcoreCPU(i), BusyNS: l.BusyNS, Rx: l.Rx, Tx: l.Tx})
-		out.Flows = append(out.Flows, heavyFlows(e, names, i, out.TimeNS)...)
+		out.Flows = append(out.Flows, heavyFlows(e, snap, names, i, out.TimeNS)...)
 	}
 	return out
 }
@@ -98,7 +114,7 @@ func queueFlows(e *pipeline.Engine, snap *policy.Snapshot) [][]uint64 {
 // heavyFlows lists the flows that carried most on an lcore in the last whole second.
 // A window that ended long ago is left out: an lcore that has work publishes one
 // every second.
-func heavyFlows(e *pipeline.Engine, names eniNames, lcore int, now int64) []traffic.Flow {
+func heavyFlows(e *pipeline.Engine, snap *policy.Snapshot, names eniNames, lcore int, now int64) []traffic.Flow {
 	var w profile.Window
 	if !e.Heavy(lcore, &w) || now-w.End > 2*profile.WindowLength || w.Packets == 0 {
 		return nil
@@ -112,7 +128,7 @@ func heavyFlows(e *pipeline.Engine, names eniNames, lcore int, now int64) []traf
 			Protocol: traffic.ProtocolName(f.Key.Proto()), Number: f.Key.Proto(), Src: t.Src, Dst: t.Dst, SrcPort: t.SrcPort, DstPort: t.DstPort,
 			ENI: names.of(f.Key.ENI()), Egress: names.of(f.Egress), Queue: int(f.Queue), Dropped: f.Dropped, Lcore: lcore,
 			Packets: float64(f.Packets) / seconds, Bits: 8 * float64(f.Bytes) / seconds,
-			LcoreShare: float64(f.Packets) / float64(w.Packets), LimitBits: flowLimit,
+			LcoreShare: float64(f.Packets) / float64(w.Packets), LimitBits: flowLimit(snap, f),
 		})
 	}
 	return out

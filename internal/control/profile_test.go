@@ -152,6 +152,38 @@ func TestProfileNamesTheWhale(t *testing.T) {
 	}
 }
 
+// TestProfileTakesLimitsOfPolicy wants bandwidths, packet rate and flow limit to be
+// those in force; where none is set for a flow, EC2's is what it is measured by.
+func TestProfileTakesLimitsOfPolicy(t *testing.T) {
+	o := objects()
+	o.Instances[0].In = policy.Bandwidth{Limit: policy.Limit{Rate: 2_000_000, Burst: 9000}, Baseline: 1_000_000, Credits: 1 << 20}
+	o.Instances[0].Out = policy.Bandwidth{Limit: policy.Limit{Rate: 4_000_000, Burst: 9000}, Baseline: 4_000_000}
+	o.Instances[0].Packets = policy.Limit{Rate: 500, Burst: 64}
+	o.Instances[0].Flow.Default = policy.Limit{Rate: 700_000, Burst: 9000}
+	o.ENIs[0].In, o.ENIs[0].Out = policy.Limit{Rate: 300_000, Burst: 9000}, policy.Limit{Rate: 600_000, Burst: 9000}
+	b := newBedOf(t, o)
+	b.engine.Worker(0).Round()
+	b.second("web", b.tcp("web", 1000, 80, packet.TCPSyn))
+	b.second("web2", b.tcp("web2", 1000, 80, packet.TCPSyn))
+	s := b.sample()
+	want := traffic.InstanceCounters{
+		Tracked: 1, In: traffic.Bandwidth{Bits: 2_000_000, Baseline: 1_000_000}, Out: traffic.Bandwidth{Bits: 4_000_000, Baseline: 4_000_000}, Packets: 500,
+	}
+	if got := s.Instances["web"]; got != want {
+		t.Errorf("the instance is %+v, want %+v", got, want)
+	}
+	if e := s.ENIs["web"]; e.InBits != 300_000 || e.OutBits != 600_000 {
+		t.Errorf("the ENI is %+v", e)
+	}
+	if len(s.Flows) != 1 || s.Flows[0].ENI != "web2" || s.Flows[0].LimitBits != 5e9 {
+		t.Errorf("flows are %+v", s.Flows)
+	}
+	b.second("web", b.tcp("web", 1001, 80, packet.TCPSyn))
+	if s := b.sample(); len(s.Flows) != 1 || s.Flows[0].ENI != "web" || s.Flows[0].LimitBits != 700_000 {
+		t.Errorf("flows are %+v", s.Flows)
+	}
+}
+
 // TestProfileSpread wants flows counted on the queues that the flow cache gives them.
 func TestProfileSpread(t *testing.T) {
 	b := profileBed(t)

@@ -26,6 +26,7 @@ type Use struct {
 func usesOf(id string, before, after *Sample, elapsed float64, flows []Flow) []Use {
 	was, is := before.ENIs[id], after.ENIs[id]
 	uses := []Use{}
+	uses = addBandwidths(uses, id, before, after, elapsed)
 	if is.ConntrackAvailable != nil {
 		uses = append(uses, conntrackUse(&was, &is, before, after, elapsed))
 	}
@@ -56,6 +57,43 @@ func usesOf(id string, before, after *Sample, elapsed float64, flows []Flow) []U
 		return cmp.Or(cmp.Compare(exceeds(b), exceeds(a)), cmp.Compare(b.Share, a.Share))
 	})
 	return uses
+}
+
+// addBandwidths adds the limits of the ENI's own traffic and of all that its instance
+// has.
+func addBandwidths(uses []Use, id string, before, after *Sample, elapsed float64) []Use {
+	was, is := before.ENIs[id], after.ENIs[id]
+	own, all := ratesOf(&was, &is, elapsed), Rates{}
+	for other, e := range after.ENIs {
+		if e.Instance == is.Instance {
+			had := before.ENIs[other]
+			r := ratesOf(&had, &e, elapsed)
+			all.add(&r)
+		}
+	}
+	i := after.Instances[is.Instance]
+	for _, u := range []Use{
+		{Name: "bw_in_allowance", Unit: "bit/s", Used: all.RxBits, Limit: float64(i.In.Bits)},
+		{Name: "bw_in_baseline", Unit: "bit/s", Used: all.RxBits, Limit: float64(i.In.below())},
+		{Name: "bw_out_allowance", Unit: "bit/s", Used: all.TxBits, Limit: float64(i.Out.Bits)},
+		{Name: "bw_out_baseline", Unit: "bit/s", Used: all.TxBits, Limit: float64(i.Out.below())},
+		{Name: "pps_allowance", Unit: "/s", Used: all.RxPackets + all.TxPackets, Limit: float64(i.Packets)},
+		{Name: "eni_in", Unit: "bit/s", Used: own.RxBits, Limit: float64(is.InBits)},
+		{Name: "eni_out", Unit: "bit/s", Used: own.TxBits, Limit: float64(is.OutBits)},
+	} {
+		if u.Limit != 0 {
+			uses = append(uses, u)
+		}
+	}
+	return uses
+}
+
+// below returns the baseline where it is less than what bursts may have, else 0.
+func (b Bandwidth) below() uint64 {
+	if b.Baseline < b.Bits {
+		return b.Baseline
+	}
+	return 0
 }
 
 // conntrackUse is that of the tracked connections of an ENI's instance: of those

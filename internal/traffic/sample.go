@@ -35,6 +35,10 @@ type ENICounters struct {
 	LinkLocalRate      uint32 `json:"linklocal_rate"`                          // packets a second; 0 is no limit
 	ConntrackAvailable *int64 `json:"conntrack_allowance_available,omitempty"` // to it; absent without a limit
 
+	// Bandwidths of the ENI, in bits a second of frames; 0 is no limit.
+	InBits  uint64 `json:"in_limit_bits_per_second,omitempty"`
+	OutBits uint64 `json:"out_limit_bits_per_second,omitempty"`
+
 	// QueueFlows are the flows that the flow cache sends to each receive queue. Absent
 	// unless they were asked for.
 	QueueFlows []uint64 `json:"queue_flows,omitempty"`
@@ -43,6 +47,19 @@ type ENICounters struct {
 // InstanceCounters are what the ENIs of an instance share.
 type InstanceCounters struct {
 	Tracked int64 `json:"conntrack_used"`
+
+	// Limits: bits a second of frames, and packets a second in both directions
+	// together; 0 is no limit.
+	In      Bandwidth `json:"in_limit"`
+	Out     Bandwidth `json:"out_limit"`
+	Packets uint64    `json:"packets_limit_per_second,omitempty"`
+}
+
+// Bandwidth is that of an instance in one direction. What goes beyond the baseline is
+// paid with credits; where there are none to be had, the baseline is the rate.
+type Bandwidth struct {
+	Bits     uint64 `json:"bits_per_second,omitempty"`
+	Baseline uint64 `json:"baseline_bits_per_second,omitempty"`
 }
 
 // LcoreCounters are one poller's.

@@ -104,8 +104,8 @@ func TestFirstLimit(t *testing.T) {
 		{name: "an allowance used up by others", is: ENICounters{ConntrackAvailable: left(0)}, want: []string{"conntrack_allowance"}, share: 1},
 	} {
 		c.was.Instance, c.is.Instance = "i", "i"
-		before := &Sample{ENIs: map[string]ENICounters{"e": c.was}, Instances: map[string]InstanceCounters{"i": {c.tracked[0]}}}
-		after := &Sample{TimeNS: 1e9, ENIs: map[string]ENICounters{"e": c.is}, Instances: map[string]InstanceCounters{"i": {c.tracked[1]}}, Flows: c.flows}
+		before := &Sample{ENIs: map[string]ENICounters{"e": c.was}, Instances: map[string]InstanceCounters{"i": {Tracked: c.tracked[0]}}}
+		after := &Sample{TimeNS: 1e9, ENIs: map[string]ENICounters{"e": c.is}, Instances: map[string]InstanceCounters{"i": {Tracked: c.tracked[1]}}, Flows: c.flows}
 		limits := between(t, before, after).ENIs[0].Limits
 		var names []string
 		for _, u := range limits {
@@ -124,6 +124,43 @@ func TestFirstLimit(t *testing.T) {
 		}
 		if got, want := [3]float64{limits[0].Share, limits[0].Exceeded, fullIn}, [3]float64{c.share, c.exceeded, c.fullIn}; got != want {
 			t.Errorf("%s: share, excess and time are %v, want %v", c.name, got, want)
+		}
+	}
+}
+
+// TestBandwidths has two ENIs of one instance: what they share is used by both, what
+// is an ENI's own by it alone. Where there are credits the baseline is a limit too.
+func TestBandwidths(t *testing.T) {
+	before := &Sample{ENIs: map[string]ENICounters{"a": {Instance: "i"}, "b": {Instance: "i"}, "c": {Instance: "j"}}}
+	after := &Sample{
+		TimeNS: 1e9,
+		ENIs: map[string]ENICounters{
+			"a": {Instance: "i", RxBytes: 100, RxPackets: 3, TxBytes: 50, TxPackets: 1, InBits: 1000},
+			"b": {Instance: "i", RxBytes: 25, RxPackets: 4, OutBits: 100},
+			"c": {Instance: "j", RxBytes: 9999, RxPackets: 9999},
+		},
+		Instances: map[string]InstanceCounters{"i": {In: Bandwidth{2000, 800}, Out: Bandwidth{4000, 4000}, Packets: 10}, "j": {}},
+	}
+	p := between(t, before, after)
+	for i, want := range [][]Use{
+		{
+			{Name: "bw_in_baseline", Unit: "bit/s", Used: 1000, Limit: 800, Share: 1.25},
+			{Name: "pps_allowance", Unit: "/s", Used: 8, Limit: 10, Share: 0.8},
+			{Name: "eni_in", Unit: "bit/s", Used: 800, Limit: 1000, Share: 0.8},
+			{Name: "bw_in_allowance", Unit: "bit/s", Used: 1000, Limit: 2000, Share: 0.5},
+			{Name: "bw_out_allowance", Unit: "bit/s", Used: 400, Limit: 4000, Share: 0.1},
+		},
+		{
+			{Name: "bw_in_baseline", Unit: "bit/s", Used: 1000, Limit: 800, Share: 1.25},
+			{Name: "pps_allowance", Unit: "/s", Used: 8, Limit: 10, Share: 0.8},
+			{Name: "bw_in_allowance", Unit: "bit/s", Used: 1000, Limit: 2000, Share: 0.5},
+			{Name: "bw_out_allowance", Unit: "bit/s", Used: 400, Limit: 4000, Share: 0.1},
+			{Name: "eni_out", Unit: "bit/s", Used: 0, Limit: 100, Share: 0},
+		},
+		{},
+	} {
+		if diff := cmp.Diff(want, p.ENIs[i].Limits); diff != "" {
+			t.Errorf("limits of %s (-want +got):\n%s", p.ENIs[i].ID, diff)
 		}
 	}
 }
