@@ -2,11 +2,9 @@ package rings
 
 import (
 	"fmt"
-	"sync/atomic"
 
 	"github.com/nitrod/nitrod/internal/hugemem"
 	"github.com/nitrod/nitrod/internal/pktio"
-	"github.com/nitrod/nitrod/internal/relaxed"
 )
 
 // ReceiveQueue is one receive queue of an ENI, as its guest sees it: what the
@@ -14,16 +12,18 @@ import (
 // most the ring's depth of them, until the port takes them.
 //
 // Thread-safety: it belongs to the lcore that serves the port's queue. Other
-// lcores hand that lcore their packets by an SPSC ring. Counts is for any
-// goroutine.
+// lcores hand that lcore their packets by an SPSC ring.
 //
 // Limits: the depth is AWS's receive ring, 256 to 16384 and a power of two
 // (docs/semantics.md, rings); a full queue refuses, which ENA calls an overrun.
 type ReceiveQueue struct {
 	Port, Queue uint16 // where the port takes the packets
 
-	sent, sentBytes, overruns uint64
-	highWater                 uint32
+	// Counters since start. Sent and SentBytes are what the port accepted.
+	Sent      uint64
+	SentBytes uint64
+	Overruns  uint64
+	HighWater uint32
 
 	depth      uint32
 	mask       uint32
@@ -55,26 +55,6 @@ func NewReceiveQueue(port, queue uint16, depth int) (*ReceiveQueue, error) {
 	}, nil
 }
 
-// QueueCounts is what a receive queue has counted since start, and how full it
-// is.
-type QueueCounts struct {
-	Packets, Bytes uint64 // that the port took
-	Overruns       uint64 // packets for which there was no room
-	Depth          uint32 // packets that it holds at most
-	Waiting        uint32 // packets in it now
-	HighWater      uint32 // the most packets that were in it when the port was asked to take some
-}
-
-// Counts returns the queue's counters. They are read one by one, so that they
-// need not be of one moment.
-func (q *ReceiveQueue) Counts() QueueCounts {
-	head := atomic.LoadUint32(&q.head) // before tail, which is never behind it
-	return QueueCounts{
-		Packets: atomic.LoadUint64(&q.sent), Bytes: atomic.LoadUint64(&q.sentBytes), Overruns: atomic.LoadUint64(&q.overruns),
-		Depth: q.depth, Waiting: min(atomic.LoadUint32(&q.tail)-head, q.depth), HighWater: atomic.LoadUint32(&q.highWater),
-	}
-}
-
 // Free returns the queue's memory, not the packets in it: see Drain.
 func (q *ReceiveQueue) Free() error {
 	q.bufs, q.lens = nil, nil
@@ -89,12 +69,12 @@ func (q *ReceiveQueue) Free() error {
 // packet stays with the caller.
 func (q *ReceiveQueue) Push(buf uint64, n uint32) bool {
 	if q.tail-q.head == q.depth {
-		relaxed.Store64(&q.overruns, q.overruns+1)
+		q.Overruns++
 		return false
 	}
 	i := q.tail & q.mask
 	q.bufs[i], q.lens[i] = buf, n
-	relaxed.Store32(&q.tail, q.tail+1)
+	q.tail++
 	q.waiting += uint64(n)
 	return true
 }
@@ -104,7 +84,7 @@ func (q *ReceiveQueue) Push(buf uint64, n uint32) bool {
 // caller.
 func (q *ReceiveQueue) PushBurst(descs []pktio.Desc) int {
 	n := min(len(descs), int(q.depth-(q.tail-q.head)))
-	relaxed.Store64(&q.overruns, q.overruns+uint64(len(descs)-n))
+	q.Overruns += uint64(len(descs) - n)
 	bufs, lens, mask, tail, bytes := q.bufs, q.lens, q.mask, q.tail, uint64(0)
 	for i := range descs[:n] {
 		d := &descs[i]
@@ -112,7 +92,7 @@ func (q *ReceiveQueue) PushBurst(descs []pktio.Desc) int {
 		bufs[at], lens[at] = d.Buf, d.PktLen
 		bytes += uint64(d.PktLen)
 	}
-	relaxed.Store32(&q.tail, q.tail+uint32(n))
+	q.tail += uint32(n)
 	q.waiting += bytes
 	return n
 }
@@ -124,8 +104,8 @@ func (q *ReceiveQueue) Len() int { return int(q.tail - q.head) }
 // them. The port's answer goes to Done.
 func (q *ReceiveQueue) Run(r *pktio.TxRun, max int) {
 	n := q.tail - q.head
-	if n > q.highWater {
-		relaxed.Store32(&q.highWater, n)
+	if n > q.HighWater {
+		q.HighWater = n
 	}
 	start := q.head & q.mask
 	n = min(n, q.depth-start, uint32(max))
@@ -142,16 +122,16 @@ func (q *ReceiveQueue) Done(n int) uint64 {
 			bytes += uint64(q.lens[(q.head+i)&q.mask])
 		}
 	}
-	relaxed.Store32(&q.head, q.head+uint32(n))
+	q.head += uint32(n)
 	q.waiting -= bytes
-	relaxed.Store64(&q.sent, q.sent+uint64(n))
-	relaxed.Store64(&q.sentBytes, q.sentBytes+bytes)
+	q.Sent += uint64(n)
+	q.SentBytes += bytes
 	return bytes
 }
 
 // Drain empties the queue, handing each packet to free.
 func (q *ReceiveQueue) Drain(free func(buf uint64)) {
-	for ; q.head != q.tail; relaxed.Store32(&q.head, q.head+1) {
+	for ; q.head != q.tail; q.head++ {
 		free(q.bufs[q.head&q.mask])
 	}
 	q.waiting = 0

@@ -66,7 +66,7 @@ func TestHelp(t *testing.T) {
 
 func TestWithoutDaemon(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "n.sock")
-	for _, args := range []string{"stats", "flows", "conntrack", "queues", "explain --src 10.0.0.1 --dst 10.0.0.2", "stats --json", "top", "profile"} {
+	for _, args := range []string{"stats", "flows", "conntrack", "explain --src 10.0.0.1 --dst 10.0.0.2", "stats --json", "top", "profile"} {
 		code, out, errs := run(append(strings.Fields(args), "--socket", socket)...)
 		want := "nitrod: no nitrod answers on " + socket + ": connect: no such file or directory\n"
 		if code != exitFailed || out != "" || errs != want {
@@ -89,7 +89,6 @@ func TestOutput(t *testing.T) {
 		"stats":            "stats",
 		"flows":            "flows --eni web --limit 7",
 		"conntrack":        "conntrack",
-		"queues":           "queues --eni web",
 		"explain_drop":     "explain --src 10.0.1.10 --dst 10.0.2.10 --dport 8080",
 		"explain_forward":  "explain --src 10.0.1.10 --dst 10.0.2.10 --protocol icmp --icmp-type 0",
 		"explain_frame":    "explain --frame 0200",
@@ -169,15 +168,6 @@ func serve(t *testing.T, socket string) {
 			t.Errorf("sessions are asked for with %q", got)
 		}
 		answer(w, someSessions())
-	})
-	mux.HandleFunc("GET /v1/queues", func(w http.ResponseWriter, r *http.Request) {
-		if got := r.URL.RawQuery; got != "eni=web&limit=1000" {
-			t.Errorf("queues are asked for with %q", got)
-		}
-		answer(w, []control.Queue{
-			{ENI: "web", Lcore: 1, Packets: 123456, Bytes: 98765432, Depth: 1024, Waiting: 12, HighWater: 1024, Overruns: 7},
-			{ENI: "web", Queue: 1, Device: 1, Packets: 3, Bytes: 180, Depth: 1024, HighWater: 2},
-		})
 	})
 	mux.HandleFunc("POST /v1/explain", func(w http.ResponseWriter, r *http.Request) {
 		var req control.ExplainRequest

@@ -143,7 +143,6 @@ func (s *Server) newRoutes() http.Handler {
 	mux.HandleFunc("GET /v1/flows", s.flows)
 	mux.HandleFunc("GET /v1/conntrack", s.sessions)
 	mux.HandleFunc("GET /v1/profile", s.profile)
-	mux.HandleFunc("GET /v1/queues", s.queues)
 	mux.HandleFunc("POST /v1/explain", s.explain)
 	mux.HandleFunc("POST /v1/plan", s.plan)
 	return mux

@@ -2,7 +2,6 @@ package control
 
 import (
 	"errors"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -116,26 +115,7 @@ func TestLists(t *testing.T) {
 			t.Errorf("conntrack%s is %d", query, len(got))
 		}
 	}
-	queues := func(query string) map[string]uint64 {
-		var queues []Queue
-		b.get("/v1/queues"+query, &queues)
-		packets := map[string]uint64{}
-		for _, q := range queues {
-			packets[q.ENI] += q.Packets
-		}
-		return packets
-	}
-	for query, want := range map[string]map[string]uint64{
-		"?eni=web": {"web": 1}, "?eni=app": {"app": 2}, "?eni=twin": {"twin": 0},
-	} {
-		if got := queues(query); !maps.Equal(got, want) {
-			t.Errorf("the queues%s have sent %v, want %v", query, got, want)
-		}
-	}
-	if all := queues(""); all["web"] != 1 || all["web2"] != 1 || all["app"] != 2 {
-		t.Errorf("the queues have sent %v", all)
-	}
-	for _, path := range []string{"/v1/flows", "/v1/conntrack", "/v1/queues"} {
+	for _, path := range []string{"/v1/flows", "/v1/conntrack"} {
 		if got, want := b.refused(http.MethodGet, path+"?eni=nobody", ""), `there is no ENI "nobody"`; got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
