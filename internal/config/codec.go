@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nitrod/nitrod/internal/instancetype"
 	"github.com/nitrod/nitrod/policy"
 )
 
@@ -41,6 +42,8 @@ var byName = map[string]*codec{
 		func(s string) (string, bool) { return s, len(s) <= 255 && validFileName(s) }),
 	"socket": codecOf("path", "an absolute path of at most 107 bytes", "",
 		func(s string) (string, bool) { return s, len(s) <= 107 && strings.HasPrefix(s, "/") && printable(s) }),
+	"type": codecOf("instance type", "an instance type of docs/instance-types.md, such as c7i.large", "",
+		func(s string) (string, bool) { return s, instancetype.Lookup(s) != nil }),
 	"argument": codecOf("text", "an argument without control characters", "",
 		func(s string) (string, bool) { return s, s != "" && printable(s) }),
 }
@@ -50,6 +53,8 @@ var byType = map[reflect.Type]*codec{
 	reflect.TypeFor[int]():           codecOf("whole number", "a whole number", "!!int", parseInt),
 	reflect.TypeFor[bool]():          codecOf("true or false", "true or false", "!!bool", parseBool),
 	reflect.TypeFor[Size]():          codecOf("size", "a size with its unit, such as 64KiB or 256MiB", "", parseSize),
+	reflect.TypeFor[BitRate]():       codecOf("bandwidth", "a bandwidth with its unit, such as 800kbps, 781mbps or 12.5gbps", "", parseBitRate),
+	reflect.TypeFor[PacketRate]():    codecOf("packet rate", "a packet rate with its unit, such as 500pps, 100kpps or 2.2mpps", "", parsePacketRate),
 	reflect.TypeFor[time.Duration](): codecOf("duration", "a duration with its unit, such as 100us, 350s or 5d", "", parseDuration),
 	reflect.TypeFor[slog.Level]():    codecOf("`debug`, `info`, `warn` or `error`", "debug, info, warn or error", "", parseLevel),
 	reflect.TypeFor[LcoreSpec]():     codecOf("`auto`, a count, or a list of CPU numbers", "auto, a count such as 2, or a list of CPU numbers such as [2, 3]", "", parseLcores),

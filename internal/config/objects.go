@@ -10,6 +10,7 @@ import (
 // objects turns the file's VPC objects into policy's, with what a rule's keys
 // must not say together checked.
 func (d *decoder) objects(doc *document) policy.Objects {
+	d.types(doc)
 	nitro := make(map[string]Nitro, len(doc.Instances))
 	for i := range doc.Instances {
 		nitro[doc.Instances[i].ID] = doc.Instances[i].Nitro
@@ -19,7 +20,7 @@ func (d *decoder) objects(doc *document) policy.Objects {
 			return policy.VPC{ID: v.ID, CIDRs: v.CIDRs, Pos: v.Pos}
 		}),
 		Subnets: convert(doc.Subnets, func(s *subnetDoc) policy.Subnet {
-			return policy.Subnet{ID: s.ID, VPC: s.VPC, CIDRs: s.CIDRs, RouteTable: s.RouteTable, NetworkACL: s.NetworkACL, Pos: s.Pos}
+			return policy.Subnet{ID: s.ID, VPC: s.VPC, Zone: s.Zone, CIDRs: s.CIDRs, RouteTable: s.RouteTable, NetworkACL: s.NetworkACL, Pos: s.Pos}
 		}),
 		RouteTables: convert(doc.RouteTables, func(t *routeTableDoc) policy.RouteTable {
 			return policy.RouteTable{ID: t.ID, VPC: t.VPC, Main: t.Main, Routes: convert(t.Routes, route), Pos: t.Pos}
@@ -31,10 +32,15 @@ func (d *decoder) objects(doc *document) policy.Objects {
 		PrefixLists: convert(doc.PrefixLists, func(l *prefixListDoc) policy.PrefixList {
 			return policy.PrefixList{ID: l.ID, Prefixes: l.Prefixes, Pos: l.Pos}
 		}),
-		Instances: convert(doc.Instances, func(i *instanceDoc) policy.Instance {
-			return policy.Instance{ID: i.ID, ConntrackAllowance: i.ConntrackAllowance, Pos: i.Pos}
+		Placements: convert(doc.Placements, func(p *placementDoc) policy.PlacementGroup {
+			return policy.PlacementGroup{ID: p.ID, Cluster: p.Strategy == placementCluster, Pos: p.Pos}
 		}),
-		ENIs: convert(doc.ENIs, func(e *eniDoc) policy.ENI { return eni(e, nitro[e.Instance].established()) }),
+		Instances: convert(doc.Instances, d.instance),
+		ENIs: convert(doc.ENIs, func(e *eniDoc) policy.ENI {
+			out := eni(e, nitro[e.Instance].established())
+			d.eniLimits(e, &out)
+			return out
+		}),
 		Gateways: convert(doc.Gateways, func(g *gatewayDoc) policy.InternetGateway {
 			return policy.InternetGateway{ID: g.ID, VPC: g.VPC, MAC: g.MAC, MTU: g.MTU, Queues: g.Queues, Pos: g.Pos}
 		}),

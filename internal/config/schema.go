@@ -51,6 +51,9 @@ type document struct {
 	// Named sets of CIDR blocks for use in security groups.
 	PrefixLists []prefixListDoc `yaml:"prefix_lists" noun:"prefix list"`
 
+	// Instances that lie near each other, or apart.
+	Placements []placementDoc `yaml:"placement_groups" noun:"placement group"`
+
 	// The owners of ENIs, which share an instance's allowances.
 	Instances []instanceDoc `yaml:"instances" noun:"instance"`
 

@@ -24,6 +24,9 @@ type subnetDoc struct {
 	// The VPC that it is a part of.
 	VPC string `yaml:"vpc" as:"id" required:"true"`
 
+	// The availability zone that it lies in. Subnets that name none lie in one together.
+	Zone string `yaml:"zone" as:"id"`
+
 	// One IPv4 block, one IPv6 block, or one of each, from the VPC's.
 	CIDRs []netip.Prefix `yaml:"cidrs" required:"true"`
 
@@ -184,6 +187,17 @@ type instanceDoc struct {
 	// Its name.
 	ID string `yaml:"id" as:"id" required:"true"`
 
+	// Its EC2 instance type, such as `c7i.large`, which gives it limits of its bandwidth, packets and single
+	// flows, and its ENIs their number of queues: see [instance types](instance-types.md). Default: none,
+	// and no limits but those given here.
+	Type string `yaml:"type" as:"type"`
+
+	// Its placement group.
+	PlacementGroup string `yaml:"placement_group" as:"id"`
+
+	// Its limits, where they are not those of its `type`.
+	Limits *instanceLimitsDoc `yaml:"limits"`
+
 	// Flows that may be tracked for all its ENIs together; 0 is no limit but `tables: sessions`. At
 	// the limit only new flows are refused, and counted as `conntrack_allowance_exceeded`. AWS does
 	// not publish its values.
@@ -191,7 +205,7 @@ type instanceDoc struct {
 
 	// The generation of the Nitro card that it stands in for. It decides the idle time of established
 	// TCP connections where an ENI gives none: `v5`, which stands for the ones before it too, 432000 s;
-	// `v6` 350 s.
+	// `v6` 350 s. A `type` of that generation makes `v6` the default.
 	Nitro Nitro `yaml:"nitro" default:"v5" enum:"v5,v6"`
 
 	Pos policy.Pos
@@ -240,7 +254,8 @@ type eniDoc struct {
 	// one packet buffer of the default `data_room` carry. For jumbo frames raise that as well.
 	MTU int `yaml:"mtu" default:"1500" min:"1280" max:"9001"`
 
-	// Receive queues of the guest, among which its flows are spread.
+	// Receive queues of the guest, among which its flows are spread. The `type` of the instance, if it has
+	// one, gives another default.
 	Queues int `yaml:"queues" default:"1" min:"1" max:"128"`
 
 	// Flows of its instance's `conntrack_allowance` that are kept for this ENI: the others of the
@@ -271,6 +286,13 @@ type eniDoc struct {
 	// Packets that it may send a second to link-local services, all together; 0 is no limit. Those
 	// beyond it are dropped and counted as `linklocal_allowance_exceeded`. The default is AWS's.
 	LinkLocalRate int `yaml:"linklocal_rate" default:"1024" min:"0" max:"100000000"`
+
+	// For which protocols it uses ENA Express, where the other end does too and lies in its zone: `off`,
+	// `tcp`, or `all`, which is TCP and UDP.
+	Express express `yaml:"ena_express" default:"off" enum:"off,tcp,all"`
+
+	// Limits of its own, besides those of its instance. AWS has no such ones.
+	Limits *eniLimitsDoc `yaml:"limits"`
 
 	// How the guest is reached.
 	Port *Port `yaml:"port" required:"true"`

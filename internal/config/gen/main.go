@@ -49,7 +49,8 @@ nitrod reads one YAML file; ` + "`examples/two-enis.yaml`" + ` is a small comple
 wrong with a file, every mistake at once, each with its line and column.
 
 - Every key is known or refused. Keys without a default may be left out unless they are marked *required*.
-- Sizes and durations carry their unit: ` + "`64KiB`, `256MiB`, `9.5KiB`; `100us`, `350s`, `1h30m`, `5d`" + `.
+- Sizes and durations carry their unit: ` + "`64KiB`, `256MiB`, `9.5KiB`; `100us`, `350s`, `1h30m`, `5d`" + `. So do rates,
+  in decimal units: ` + "`800kbps`, `12.5gbps`; `100kpps`, `2.2mpps`" + `.
 - Objects are items of lists and are known by their ` + "`id`" + `: up to 63 letters, digits, dots, dashes and
   underscores, beginning with a letter or digit.
 - CIDR blocks are put in canonical form, as AWS does: ` + "`10.0.1.7/24` is `10.0.1.0/24`" + `.
