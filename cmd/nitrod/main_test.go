@@ -278,6 +278,13 @@ func TestCheck(t *testing.T) {
 		out != valid+" is valid: 1 VPC, 1 subnet, 0 security groups, 0 network ACLs, 0 ENIs\n" {
 		t.Errorf("a valid file: exit code %d, prints %q, says %q", code, out, errs)
 	}
+	typed := write("typed.yaml", validConfig+"instances: [{id: a}, {id: b, type: c7i.large}, {id: c, limits: {bandwidth_out: {rate: 1gbps}}}]\n")
+	if code, out, errs := run("check", "-c", typed); code != 0 || errs != "" || !strings.HasSuffix(out, " ENIs\n"+
+		`instance "b" is limited: in 12.5gbps on 781mbps, out 12.5gbps on 781mbps, packets 1.1mpps, a flow 5gbps, in a cluster 10gbps, UDP there 8gbps, by ENA Express 25gbps
+instance "c" is limited: out 1gbps
+`) {
+		t.Errorf("a file with limits: exit code %d, prints %q, says %q", code, out, errs)
+	}
 	if code, out, errs := run("check", "-c", valid, "--json"); code != 0 || errs != "" || out != "[]\n" {
 		t.Errorf("a valid file, in JSON: exit code %d, prints %q, says %q", code, out, errs)
 	}

@@ -57,6 +57,11 @@ func newCheck() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %s, %s, %s, %s, %s\n", file,
 				counted(len(o.VPCs), "VPC"), counted(len(o.Subnets), "subnet"), counted(len(o.SecurityGroups), "security group"),
 				counted(len(o.NetworkACLs), "network ACL"), counted(len(o.ENIs), "ENI"))
+			for i := range o.Instances {
+				if limits := config.Limits(&o.Instances[i]); limits != "" {
+					fmt.Fprintf(cmd.OutOrStdout(), "instance %q is limited: %s\n", o.Instances[i].ID, limits)
+				}
+			}
 			return nil
 		},
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/nitrod/nitrod/internal/instancetype"
@@ -195,4 +196,31 @@ func (d *decoder) rate(r *BitRate, otherwise policy.Pos) bool {
 		d.fail(r, otherwise, "a rate must be at least %v, or 0bps for no limit, not %v", BitRate(policy.MinBandwidth), *r)
 	}
 	return d.ok(r)
+}
+
+// Limits says in one line what limits an instance has, its type resolved to
+// numbers; "" for none.
+func Limits(in *policy.Instance) string {
+	var parts []string
+	add := func(what string, l *policy.Limit, value string) {
+		if l.Limits() {
+			parts = append(parts, what+" "+value)
+		}
+	}
+	bandwidth := func(what string, b *policy.Bandwidth) {
+		value := BitRate(b.Rate).String()
+		if b.Bursts() {
+			value += " on " + BitRate(b.Baseline).String()
+		}
+		add(what, &b.Limit, value)
+	}
+	bandwidth("in", &in.In)
+	bandwidth("out", &in.Out)
+	add("packets", &in.Packets, PacketRate(in.Packets.Rate).String())
+	flow := func(what string, l *policy.Limit) { add(what, l, BitRate(l.Rate).String()) }
+	flow("a flow", &in.Flow.Default)
+	flow("in a cluster", &in.Flow.ClusterTCP)
+	flow("UDP there", &in.Flow.ClusterUDP)
+	flow("by ENA Express", &in.Flow.Express)
+	return strings.Join(parts, ", ")
 }
