@@ -43,6 +43,7 @@ type Config struct {
 	EmptyRounds     int           // rounds without work before the lcore pauses
 	Sleep           time.Duration // how long it pauses; 0 never pauses
 	RingSize        int           // of the rings between lcores, a power of two
+	LimitQueue      int           // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
 	Clock           Clock
 }
 
@@ -81,6 +82,8 @@ type Engine struct {
 
 	fragBuckets      []shaper.Shared // by ENI: the fragments that it sent
 	linkLocalBuckets []shaper.Shared // by ENI: the packets that it sent to link-local services
+	plan             limitPlan
+	clocks           []shaper.SharedClock // the buckets of limits, as plan says
 }
 
 // guest is who is behind the port of an ENI.
@@ -162,6 +165,8 @@ func (e *Engine) admit(snap *policy.Snapshot, ports []Port) error {
 		}
 		e.guests[p.ENI] = guest{snap.ENI(p.ENI).ID, snap.ENIs[p.ENI].Queues}
 	}
+	e.plan = newLimitPlan(e.guests)
+	e.clocks = make([]shaper.SharedClock, e.plan.buckets)
 	return nil
 }
 
@@ -185,6 +190,11 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 	}
 	if w.sessions, err = conntrack.NewTable(max(16, e.cfg.Sessions/lcores), e.allowances); err != nil {
 		_ = w.cache.Free()
+		return nil, err
+	}
+	if w.limits, err = newLimiter(&e.cfg, e.plan.buckets, n, w.cache.Cap()); err != nil {
+		_ = w.cache.Free()
+		_ = w.sessions.Free()
 		return nil, err
 	}
 	w.sessions.EvictEarly(e.cfg.EvictEarly)
@@ -325,7 +335,7 @@ func (e *Engine) Stop() { e.stopping.Store(true) }
 func (e *Engine) Free() error {
 	var all []error
 	for _, w := range e.workers {
-		all = append(all, w.cache.Free(), w.sessions.Free())
+		all = append(all, w.cache.Free(), w.sessions.Free(), w.limits.free())
 		for _, r := range w.in {
 			if r != nil {
 				all = append(all, r.Free())

@@ -29,6 +29,7 @@ func (e *Engine) Publish() {
 	for _, w := range e.workers {
 		w.counters.publish()
 		w.eniCounts.publish()
+		w.limits.counts.publish()
 	}
 }
 
@@ -37,7 +38,7 @@ func (e *Engine) Publish() {
 func (e *Engine) InHand() int {
 	n := 0
 	for _, w := range e.workers {
-		n += w.waiting.n + w.frags.held
+		n += w.waiting.n + w.frags.held + w.limits.wheel.n
 		for _, r := range w.in {
 			if r != nil {
 				n += r.Len()

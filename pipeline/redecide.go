@@ -51,6 +51,7 @@ const (
 // the oldest change whose sweep has not ended, so that changes in quick
 // succession do not prolong it.
 func (w *Worker) policyChanged() {
+	w.limits.wheel.strict = w.limits.wheel.last // other buckets may speak for a flow now
 	r := &w.redecision
 	if r.left == 0 {
 		r.until = w.now + int64(w.engine.cfg.RedecideWithin)

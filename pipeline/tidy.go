@@ -29,6 +29,7 @@ func (w *Worker) tidy() {
 	w.heavy.Tick(w.now)
 	w.counters.publish()
 	w.eniCounts.publish()
+	w.limits.counts.publish()
 	if w.gaps.due--; w.gaps.due <= 0 {
 		w.gaps.due = gapEvery
 		w.gaps.publish()
@@ -51,6 +52,10 @@ func (w *Worker) drain() {
 			w.frags.takeHeld(q.front, &it)
 			stop(it.meta.ENI, it.desc.Buf)
 		}
+	}
+	for wheel := &w.limits.wheel; wheel.n > 0; {
+		it := wheel.any()
+		stop(it.meta.ENI, it.desc.Buf)
 	}
 	for w.waiting.n > 0 {
 		it := w.waiting.at(0)
@@ -81,5 +86,6 @@ func (w *Worker) drain() {
 	w.dirty = w.dirty[:0]
 	w.counters.publish()
 	w.eniCounts.publish()
+	w.limits.counts.publish()
 	w.gaps.publish()
 }

@@ -19,6 +19,7 @@ type view struct {
 	hops      []lastHop            // by ENI
 	frag      []shaper.SharedLimit // by ENI: fragments that it may send
 	linkLocal []shaper.SharedLimit // by ENI: packets that it may send to link-local services
+	limits    []eniLimits          // by ENI; nil if there are none
 	says      []speaker            // by ENI: the addresses of its router
 	six       []guest6             // by ENI
 	gateways  []uint16             // by VPC, of those that may have one: the internet gateway's port
@@ -64,7 +65,7 @@ func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
 	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n),
 		frag: make([]shaper.SharedLimit, n), linkLocal: make([]shaper.SharedLimit, n), says: make([]speaker, n), six: make([]guest6, n)}
 	v.age(prev, e.Now())
-	v.gateways = gatewaysOf(snap)
+	v.gateways, v.limits = gatewaysOf(snap), e.limitsOf(snap)
 	tables := make(map[uint16]hash.IndirectionTable) // by queues: most ENIs have as many as others
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]

@@ -49,6 +49,7 @@ type Worker struct {
 
 	cache           *flowcache.Cache
 	sessions        *conntrack.Table
+	limits          limiter
 	waiting         waitQueue
 	frags           fragStore
 	refusals        fragRefusals
@@ -91,7 +92,11 @@ type Worker struct {
 // packets it had work with; none means that the lcore may pause.
 func (w *Worker) Round() int {
 	w.begin()
-	n := w.retry() // what waited for the slow path
+	n := 0
+	if w.limits.wheel.n != 0 {
+		n = w.depart() // what waited for limits
+	}
+	n += w.retry() // what waited for the slow path
 	n += w.receive()
 	w.parse()
 	w.dispatch()
@@ -146,7 +151,7 @@ func (c *MonotonicClock) Now() int64 { return int64(time.Since(c.start)) }
 func (w *Worker) run() {
 	cfg := &w.engine.cfg
 	for !w.engine.stopping.Load() {
-		if w.Round() != 0 || len(w.dirty) != 0 {
+		if w.Round() != 0 || len(w.dirty) != 0 || w.limits.wheel.n != 0 {
 			w.empty = 0
 			continue
 		}

@@ -86,6 +86,7 @@ func printStats(w io.Writer, s *control.Stats) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", id, e.Port, e.Link, e.RxPackets, e.RxBytes, e.TxPackets, e.TxBytes, e.Drops)
 	}
 	printExceeded(w, s.ENIs)
+	printLimits(w, s.ENIs)
 	fmt.Fprintf(w, "\nENI\tTRACKED\tAVAILABLE\tHALF OPEN\n")
 	for _, id := range slices.Sorted(maps.Keys(s.ENIs)) {
 		e := s.ENIs[id]
@@ -113,6 +114,18 @@ func available(left *int64) string {
 	return strconv.FormatInt(*left, 10)
 }
 
+// printLimits lists the limits that have held packets of ENIs back.
+func printLimits(w io.Writer, enis map[string]control.ENI) {
+	heading := "\nENI\tLIMIT\tQUEUED\tDROPPED\n"
+	for _, id := range slices.Sorted(maps.Keys(enis)) {
+		for _, kind := range slices.Sorted(maps.Keys(enis[id].Limits)) {
+			c := enis[id].Limits[kind]
+			fmt.Fprintf(w, "%s%s\t%s\t%d\t%d\n", heading, id, kind, c.Queued, c.Dropped)
+			heading = ""
+		}
+	}
+}
+
 // printExceeded lists the allowances that ENIs have exceeded.
 func printExceeded(w io.Writer, enis map[string]control.ENI) {
 	heading := "\nENI\tEXCEEDED\tPACKETS\n"
@@ -122,6 +135,8 @@ func printExceeded(w io.Writer, enis map[string]control.ENI) {
 			name string
 			n    uint64
 		}{
+			{"bw_in_allowance_exceeded", e.BWInExceeded},
+			{"bw_out_allowance_exceeded", e.BWOutExceeded},
 			{"pps_allowance_exceeded", e.PPSExceeded},
 			{"conntrack_allowance_exceeded", e.ConntrackExceeded},
 			{"linklocal_allowance_exceeded", e.LinkLocalExceeded},

@@ -57,13 +57,26 @@ type ENI struct {
 	Link      string `json:"link"` // up, down, or why it is not known
 
 	// ENA's counters of what exceeded an allowance (docs/semantics.md S5.1).
+	BWInExceeded       uint64 `json:"bw_in_allowance_exceeded"`
+	BWOutExceeded      uint64 `json:"bw_out_allowance_exceeded"`
 	PPSExceeded        uint64 `json:"pps_allowance_exceeded"`
 	ConntrackExceeded  uint64 `json:"conntrack_allowance_exceeded"`
 	LinkLocalExceeded  uint64 `json:"linklocal_allowance_exceeded"`
 	ConntrackAvailable *int64 `json:"conntrack_allowance_available,omitempty"` // absent without a limit
 
+	// Limits are by kind what had to wait and what was dropped for a limit: only
+	// those that have held something back.
+	Limits map[string]LimitCounts `json:"limits,omitempty"`
+
 	ConntrackUsed int64  `json:"conntrack_used"`
 	HalfOpen      uint64 `json:"conntrack_half_open"` // connections that it began
+}
+
+// LimitCounts are the packets that had to wait for a limit, and those that were
+// dropped since they would have had to wait for too long.
+type LimitCounts struct {
+	Queued  uint64 `json:"queued"`
+	Dropped uint64 `json:"dropped"`
 }
 
 // Instance is an instance's tracked connections.

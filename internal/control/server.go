@@ -194,6 +194,7 @@ func (s *Server) stats() Stats {
 		if left, limited := e.Allowances().AvailableToENI(uint16(i)); limited {
 			eni.ConntrackAvailable = &left
 		}
+		eni.limited(e.Limited(uint16(i)))
 		exceeded[snap.ENIs[i].Instance] += c.ConntrackExceeded
 		eni.Port, eni.Link = s.host.Port(uint16(i))
 		out.ENIs[snap.ENI(uint16(i)).ID] = eni

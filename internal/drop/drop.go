@@ -22,6 +22,7 @@ const (
 	StageDispatch Stage = "dispatch"
 	StageSlowPath Stage = "slowpath"
 	StageTrack    Stage = "track"
+	StageLimit    Stage = "limit"
 	StageRewrite  Stage = "rewrite"
 	StageTx       Stage = "tx"
 )
@@ -127,10 +128,20 @@ const (
 	ConntrackAllowanceExceeded
 	ConntrackHalfOpenExceeded
 
-	// track and rewrite
+	// track, limit and rewrite
 	TCPInvalidFlags
 	TCPSessionClosed
 	TCPOutOfWindow
+	FlowBandwidthExceeded
+	ENIOutBandwidthExceeded
+	ENIInBandwidthExceeded
+	QueueBandwidthExceeded
+	BWOutAllowanceExceeded
+	BWInAllowanceExceeded
+	PPSAllowanceExceeded
+	PPSInAllowanceExceeded
+	LimitQueueFull
+	ENIRemoved
 	TTLExpired
 	NoBuffer
 	LinkLocalAllowanceExceeded
@@ -219,6 +230,16 @@ var infos = [Count]Info{
 	TCPInvalidFlags:            {"tcp_invalid_flags", StageTrack, "", "", "The TCP flags make no sense together."},
 	TCPSessionClosed:           {"tcp_session_closed", StageTrack, "", "", "A TCP packet came after a reset or for a connection that its flags do not fit."},
 	TCPOutOfWindow:             {"tcp_out_of_window", StageTrack, "", "", "A TCP segment of a known connection lies outside its windows: sequence number or acknowledgement cannot be its sender's."},
+	FlowBandwidthExceeded:      {"flow_bandwidth_exceeded", StageLimit, HalfEgress, "", "The flow is above its bandwidth, and the packet would have had to wait for longer than a packet may."},
+	ENIOutBandwidthExceeded:    {"eni_out_bandwidth_exceeded", StageLimit, HalfEgress, "", "What the ENI sends is above its own bandwidth, and the packet would have had to wait for longer than a packet may."},
+	ENIInBandwidthExceeded:     {"eni_in_bandwidth_exceeded", StageLimit, HalfIngress, "", "What the ENI receives is above its own bandwidth, and the packet would have had to wait for longer than a packet may."},
+	QueueBandwidthExceeded:     {"queue_bandwidth_exceeded", StageLimit, HalfIngress, "", "What the destination queue receives is above its bandwidth, and the packet would have had to wait for longer than a packet may."},
+	BWOutAllowanceExceeded:     {"bw_out_allowance_exceeded", StageLimit, HalfEgress, "", "What the sender's instance sends is above its bandwidth, and the packet would have had to wait for longer than a packet may."},
+	BWInAllowanceExceeded:      {"bw_in_allowance_exceeded", StageLimit, HalfIngress, "", "What the receiver's instance receives is above its bandwidth, and the packet would have had to wait for longer than a packet may."},
+	PPSAllowanceExceeded:       {"pps_allowance_exceeded", StageLimit, HalfEgress, "", "The sender's instance is above its packet rate, and the packet would have had to wait for longer than a packet may."},
+	PPSInAllowanceExceeded:     {"pps_in_allowance_exceeded", StageLimit, HalfIngress, "", "The receiver's instance is above its packet rate, and the packet would have had to wait for longer than a packet may (ENA: pps_allowance_exceeded)."},
+	LimitQueueFull:             {"limit_queue_full", StageLimit, "", "", "The packet would have to wait for a limit, and as many packets wait as the lcore holds."},
+	ENIRemoved:                 {"eni_removed", StageLimit, "", "", "The packet waited for a limit while the ENI that sent it or was to receive it was removed."},
 	TTLExpired:                 {"ttl_expired", StageRewrite, HalfEgress, "", "The TTL or hop limit does not suffice to cross the router."},
 	NoBuffer:                   {"no_buffer", StageRewrite, HalfIngress, "", "No packet buffer was to be had for the fragments of a packet that is longer than the destination ENI's MTU."},
 	LinkLocalAllowanceExceeded: {"linklocal_allowance_exceeded", StageRewrite, HalfEgress, "", "The ENI has sent more packets a second to link-local services than its linklocal_rate."},

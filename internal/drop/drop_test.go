@@ -19,7 +19,7 @@ func TestEveryReasonIsDescribed(t *testing.T) {
 	name := regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 	stages := map[drop.Stage]bool{
 		drop.StageRx: true, drop.StageParse: true, drop.StageDispatch: true, drop.StageSlowPath: true,
-		drop.StageTrack: true, drop.StageRewrite: true, drop.StageTx: true,
+		drop.StageLimit: true, drop.StageTrack: true, drop.StageRewrite: true, drop.StageTx: true,
 	}
 	halves := map[drop.Half]bool{"": true, drop.HalfEgress: true, drop.HalfIngress: true}
 	seen := map[string]drop.Reason{}
