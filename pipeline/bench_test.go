@@ -56,7 +56,11 @@ func (io *loopIO) Tx(f *pktio.Flush) {
 
 func (io *loopIO) Alloc([]pktio.Desc) int          { return 0 }
 func (io *loopIO) Read(uint64, uint32, []byte) int { return 0 }
-func (io *loopIO) Idle(time.Duration)              {}
+func (io *loopIO) Wake()                           {}
+func (io *loopIO) Interrupts() bool                { return false }
+func (io *loopIO) Arm(bool)                        {}
+
+func (io *loopIO) Idle(pktio.Rest, time.Duration) bool { return false }
 
 // loop gives a bed's only worker frames that come from web, or from web and app
 // in turn. frame(i) is frame i; all are equally long.

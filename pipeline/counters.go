@@ -130,6 +130,7 @@ func (w *Worker) countRx(eni uint16, packets, bytes uint64) {
 		c := w.eniCounts.touch(eni)
 		c.TxPackets += packets
 		c.TxBytes += bytes
+		w.poll.coalescer.counted.Bytes += bytes
 	}
 }
 

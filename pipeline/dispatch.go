@@ -74,9 +74,12 @@ func (w *Worker) dispatchSlowly() {
 	}
 	b.n = to
 	if handedOver {
-		for _, r := range w.handed {
+		for i, r := range w.handed {
 			if r != nil {
 				r.Publish()
+				if r.Len() != 0 {
+					w.wake(i)
+				}
 			}
 		}
 	}

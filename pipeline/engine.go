@@ -40,10 +40,9 @@ type Config struct {
 	ICMPErrors      int           // a second to each ENI about packets that cannot go on; 0 sends none
 	AdvertEvery     time.Duration // between two unasked advertisements of the routers to each ENI; 0 sends none
 	Fragments       FragmentConfig
-	EmptyRounds     int           // rounds without work before the lcore pauses
-	Sleep           time.Duration // how long it pauses; 0 never pauses
-	RingSize        int           // of the rings between lcores, a power of two
-	LimitQueue      int           // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
+	Poll            PollConfig
+	RingSize        int // of the rings between lcores, a power of two
+	LimitQueue      int // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
 	Clock           Clock
 }
 
@@ -110,6 +109,9 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 	if err := cfg.Fragments.check(); err != nil {
 		return nil, err
 	}
+	if err := cfg.Poll.check(ios); err != nil {
+		return nil, err
+	}
 	owners, err := hash.NewIndirectionTable(hash.NumShards, len(ios))
 	if err != nil {
 		return nil, err
@@ -174,7 +176,7 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 	n := len(e.view.Load().snap.ENIs)
 	w := &Worker{
 		made: newMade(), told: make([]shaper.Share, n),
-		engine: e, id: id, io: io, clock: e.cfg.Clock,
+		engine: e, id: id, io: io, clock: e.cfg.Clock, poll: newPoller(&e.cfg.Poll, io),
 		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), redecision: newRedecision(e.cfg.Redecide), eniCounts: newENICounters(n),
 		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n), linkLocalShares: make([]shaper.Share, n),
 		heavy: profile.NewRecorder(hash.RandomSeed()),
@@ -329,7 +331,12 @@ func (e *Engine) Worker(i int) *Worker { return e.workers[i] }
 func (e *Engine) RunLcore(i int) { e.workers[i].run() }
 
 // Stop tells the lcores to end. It does not wait for them.
-func (e *Engine) Stop() { e.stopping.Store(true) }
+func (e *Engine) Stop() {
+	e.stopping.Store(true)
+	for _, w := range e.workers {
+		w.io.Wake()
+	}
+}
 
 // Free returns the memory of all tables. The lcores must have returned.
 func (e *Engine) Free() error {

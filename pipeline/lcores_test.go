@@ -66,7 +66,7 @@ func converse(t *testing.T, lcores, flows, n, window int, config func(*Config)) 
 	c.bed = newBed(t, bedOptions{
 		lcores: lcores, objects: openObjects(),
 		config: func(cfg *Config) {
-			cfg.Clock, cfg.SlowPathQueue, cfg.EmptyRounds, cfg.Sleep = NewMonotonicClock(), 4096, 64, 20*time.Microsecond
+			cfg.Clock, cfg.SlowPathQueue, cfg.Poll = NewMonotonicClock(), 4096, PollConfig{Mode: PollAdaptive, Sleep: 20 * time.Microsecond}
 			if config != nil {
 				config(cfg)
 			}

@@ -30,6 +30,7 @@ func (w *Worker) tidy() {
 	w.counters.publish()
 	w.eniCounts.publish()
 	w.limits.counts.publish()
+	w.poll.publish()
 	if w.gaps.due--; w.gaps.due <= 0 {
 		w.gaps.due = gapEvery
 		w.gaps.publish()

@@ -55,9 +55,12 @@ func (w *Worker) transmit() {
 	}
 	if remote {
 		w.resize()
-		for _, r := range w.sendOut {
+		for i, r := range w.sendOut {
 			if r != nil {
 				r.Publish()
+				if r.Len() != 0 {
+					w.wake(i)
+				}
 			}
 		}
 	}
@@ -141,6 +144,12 @@ func (w *Worker) collect() {
 func (w *Worker) sendAll() {
 	f := &w.flush
 	if len(w.dirty) == 0 && len(f.Frees) == 0 {
+		return
+	}
+	if w.poll.coalescer.holds(w) {
+		f.Runs = f.Runs[:0]
+		w.io.Tx(f)
+		f.Frees, f.Resizes = f.Frees[:0], f.Resizes[:0]
 		return
 	}
 	f.Runs = f.Runs[:len(w.dirty)]

@@ -81,10 +81,10 @@ type Worker struct {
 	eniCounts eniCounters
 	gaps      gapHistogram
 	nextTidy  int64
-	empty     int // rounds in a row without work
 	worked    int // packets that the last round had work with
 	heavy     *profile.Recorder
 	lines     prefetch.Lines
+	poll      poller
 }
 
 // Round does everything once: it takes a burst in, carries it through the
@@ -146,21 +146,13 @@ func NewMonotonicClock() *MonotonicClock {
 // Now returns nanoseconds since just before the clock was made.
 func (c *MonotonicClock) Now() int64 { return int64(time.Since(c.start)) }
 
-// Run calls Round until stop is closed by the engine, pausing as the polling
-// mode says.
+// run calls Round until the engine stops, and rests between rounds as the
+// polling mode says.
 func (w *Worker) run() {
-	cfg := &w.engine.cfg
 	for !w.engine.stopping.Load() {
-		if w.Round() != 0 || len(w.dirty) != 0 || w.limits.wheel.n != 0 {
-			w.empty = 0
-			continue
-		}
-		w.empty++
-		if cfg.Sleep != 0 && w.empty > cfg.EmptyRounds {
-			w.io.Idle(cfg.Sleep)
-			w.now = w.clock.Now() // a chosen pause is no gap between polls
-		}
+		w.rest(w.Round())
 	}
+	w.disarm()
 	w.engine.polling.Done()
 	w.engine.polling.Wait() // nobody puts anything on a ring any more
 	w.drain()

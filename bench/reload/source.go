@@ -170,8 +170,17 @@ func (s *source) Tx(f *pktio.Flush) {
 // Alloc implements pktio.IO: there is nothing to answer with.
 func (s *source) Alloc([]pktio.Desc) int { return 0 }
 
-// Idle implements pktio.IO.
-func (s *source) Idle(time.Duration) {}
+// Idle implements pktio.IO: the source does not rest.
+func (s *source) Idle(pktio.Rest, time.Duration) bool { return false }
+
+// Wake implements pktio.IO.
+func (s *source) Wake() {}
+
+// Interrupts implements pktio.IO.
+func (s *source) Interrupts() bool { return false }
+
+// Arm implements pktio.IO.
+func (s *source) Arm(bool) {}
 
 // Read implements pktio.IO: nothing lies behind what the descriptors show.
 func (s *source) Read(uint64, uint32, []byte) int { return 0 }

@@ -31,6 +31,7 @@ type Config struct {
 	Router    Router
 	Conntrack Conntrack
 	Fragments Fragments
+	Coalesce  Coalesce
 
 	// Objects is the VPC configuration, in the order of the file.
 	Objects policy.Objects
@@ -94,9 +95,10 @@ func (d *decoder) config(root *yaml.Node, cpus []int) (*Config, error) {
 		return nil, sorted(d.errs)
 	}
 
-	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Router: doc.Router, Conntrack: doc.Conntrack, Fragments: doc.Fragments}
+	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Router: doc.Router, Conntrack: doc.Conntrack, Fragments: doc.Fragments, Coalesce: doc.Coalesce}
 	d.checkHost(&doc.Host, cpus)
 	d.checkFragments(&doc.Fragments)
+	d.checkCoalesce(&doc.Coalesce, doc.Host.Polling)
 	cfg.Host.Lcores.CPUs = doc.Host.Lcores.resolve(cpus)
 	cfg.Objects = d.objects(&doc)
 	cfg.Ports = d.ports(&doc)

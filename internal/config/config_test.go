@@ -92,6 +92,7 @@ func TestDefaults(t *testing.T) {
 		SlowPath:  SlowPath{Budget: 16, Queue: 4096, Redecide: 100_000, RedecideWithin: time.Second},
 		Router:    Router{ICMPErrors: 100, AdvertInterval: 10 * time.Minute},
 		Fragments: Fragments{Hold: time.Second, Lifetime: 30 * time.Second, DatagramsPerENI: 128, HeldPerENI: 64},
+		Coalesce:  Coalesce{AdaptiveRx: SwitchOff},
 		Conntrack: Conntrack{
 			TCPMidstream: MidstreamPickup, TCPWindow: WindowStrict, EarlyEviction: SwitchOn, TCPSynSent: 30 * time.Second, TCPSynReceived: time.Minute,
 			TCPClosing: 2 * time.Minute, TCPTimeWait: 30 * time.Second, TCPClosed: 5 * time.Second,

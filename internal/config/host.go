@@ -71,6 +71,22 @@ func (d *decoder) checkHost(h *Host, cpus []int) {
 	}
 }
 
+// checkCoalesce refuses what would contradict a polling mode or itself.
+func (d *decoder) checkCoalesce(c *Coalesce, polling Polling) {
+	file := policy.Pos{File: d.file}
+	if polling == PollingSpin || polling == PollingBusy {
+		switch {
+		case c.RxUsecs != 0 && d.ok(&c.RxUsecs):
+			d.fail(&c.RxUsecs, file, "rx_usecs in coalesce is %d, but an lcore with %q polling takes every packet at once; choose another polling in host", c.RxUsecs, polling)
+		case c.AdaptiveRx == SwitchOn && d.ok(&c.AdaptiveRx):
+			d.fail(&c.AdaptiveRx, file, "adaptive_rx in coalesce is on, but an lcore with %q polling takes every packet at once; choose another polling in host", polling)
+		}
+	}
+	if c.AdaptiveRx == SwitchOn && c.RxUsecs != 0 && d.ok(&c.RxUsecs, &c.AdaptiveRx) {
+		d.fail(&c.RxUsecs, file, "rx_usecs in coalesce is %d, but adaptive_rx is on, which finds the time itself; leave one of them out", c.RxUsecs)
+	}
+}
+
 func (d *decoder) checkFragments(f *Fragments) {
 	file := policy.Pos{File: d.file}
 	if f.Lifetime < f.Hold && d.ok(&f.Hold, &f.Lifetime) {

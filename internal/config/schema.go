@@ -16,6 +16,10 @@ type document struct {
 	// What nitrod takes from the machine: processors, memory, and how it uses them.
 	Host Host `yaml:"host"`
 
+	// For how long lcores let packets gather, as `ethtool -C` tells a guest's driver. It spares the CPU, or
+	// the devices, and costs latency.
+	Coalesce Coalesce `yaml:"coalesce"`
+
 	// The sizes of the tables that hold flows and sessions. They are fixed while nitrod runs.
 	Tables Tables `yaml:"tables"`
 
@@ -92,11 +96,16 @@ type Host struct {
 	// (MTU 9001) in one segment; with less it takes several.
 	DataRoom Size `yaml:"data_room" default:"2KiB" min:"2KiB" max:"32KiB"`
 
-	// `adaptive` lets an lcore that finds nothing to do sleep for `idle_sleep`, which spares the CPU
-	// and adds at most that delay to the next packet; `busy` polls without a pause.
-	Polling Polling `yaml:"polling" default:"adaptive" enum:"adaptive,busy"`
+	// What an lcore does that finds nothing to do. `spin` polls without a pause, and so does `busy`, its
+	// older name. `pause` stays on its CPU, at rest for some microseconds at a time. `sleep` gives the
+	// CPU away for `idle_sleep`. `interrupt` sleeps until a packet comes, and wants devices that have
+	// receive interrupts, such as taps. `adaptive` rests the longer the longer nothing has come: first it
+	// spins, then it waits for interrupts where all devices of the lcore have them; else it pauses, and
+	// sleeps for at most `idle_sleep`.
+	Polling Polling `yaml:"polling" default:"adaptive" enum:"adaptive,busy,spin,pause,sleep,interrupt"`
 
-	// The longest sleep of an idle lcore with `adaptive` polling.
+	// The longest sleep of an lcore that no packet ends, with `sleep` and `adaptive` polling. The next
+	// packet may be delayed for so long, and as many may come meanwhile as a device's queue holds.
 	IdleSleep time.Duration `yaml:"idle_sleep" default:"100us" min:"1us" max:"10ms"`
 
 	// Further arguments for DPDK's environment layer (EAL), each an item of its own. Those that
@@ -129,9 +138,27 @@ type Polling string
 
 // The values of Polling.
 const (
-	PollingAdaptive Polling = "adaptive"
-	PollingBusy     Polling = "busy"
+	PollingAdaptive  Polling = "adaptive"
+	PollingBusy      Polling = "busy"
+	PollingSpin      Polling = "spin"
+	PollingPause     Polling = "pause"
+	PollingSleep     Polling = "sleep"
+	PollingInterrupt Polling = "interrupt"
 )
+
+// Coalesce is moderation, for each lcore.
+type Coalesce struct {
+	// Microseconds for which an lcore that has taken all there was lets packets gather before it polls
+	// again. Not with `spin` polling.
+	RxUsecs int `yaml:"rx_usecs" default:"0" min:"0" max:"1000"`
+
+	// Instead of `rx_usecs`: the lcore finds the time itself, as DIM does for ENA's driver, from 1 to
+	// 256 microseconds, and no more than `idle_sleep`.
+	AdaptiveRx Switch `yaml:"adaptive_rx" default:"off" enum:"on,off"`
+
+	// Microseconds for which packets for a device may be held back until there is a burst of them.
+	TxUsecs int `yaml:"tx_usecs" default:"0" min:"0" max:"1000"`
+}
 
 // Tables are sizes that are fixed while nitrod runs.
 type Tables struct {

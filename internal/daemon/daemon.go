@@ -181,6 +181,9 @@ func (d *daemon) makeEngine() error {
 			return err
 		}
 		d.later(func() error { io.Close(); return nil })
+		if cfg.Host.Polling == config.PollingInterrupt && !io.Interrupts() {
+			return errors.New("polling in host is interrupt, but there is a port without receive interrupts; with adaptive an lcore uses them where all its ports have them")
+		}
 		d.ios = append(d.ios, io)
 		ios = append(ios, io)
 	}

@@ -82,6 +82,7 @@ func (d *daemon) openPort(c *config.Port, eni *policy.ENIRecord) (*port, error) 
 	}
 	p, err := dpdk.OpenPort(dpdk.PortConfig{
 		Device: c.Device, Pool: d.pool, RxQueues: c.RxQueues, TxQueues: c.TxQueues, MTU: int(eni.MTU),
+		Interrupts: d.cfg.Host.Polling == config.PollingInterrupt,
 	})
 	if err != nil {
 		return nil, err

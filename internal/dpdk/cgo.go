@@ -29,6 +29,8 @@ package dpdk
 #cgo nocallback nd_io_alloc
 #cgo noescape nd_io_idle
 #cgo nocallback nd_io_idle
+#cgo noescape nd_io_arm
+#cgo nocallback nd_io_arm
 #cgo noescape nd_io_get_stats
 #cgo nocallback nd_io_get_stats
 #cgo noescape nd_free_burst

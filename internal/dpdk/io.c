@@ -2,7 +2,6 @@
  * everything that it gives back. */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include <rte_ethdev.h>
 #include <rte_malloc.h>
@@ -10,6 +9,7 @@
 #include <rte_prefetch.h>
 
 #include "packet.h"
+#include "rest.h"
 
 _Static_assert(sizeof(struct nd_desc) == 32, "pktio.Desc is 32 bytes");
 _Static_assert(sizeof(struct nd_run) == 16, "pktio.TxRun is 16 bytes");
@@ -35,6 +35,7 @@ struct nd_io {
 	uint32_t slot;	 /* slot of this round */
 	uint32_t at;	 /* queue in the slot where a full array stopped us; 0: start */
 	uint32_t rested; /* the lcore slept: every queue is due */
+	struct nd_rest *rest;
 	struct nd_io_stats stats;
 	uint32_t *active;
 	struct rxq q[];
@@ -64,6 +65,13 @@ nd_io_create(nd_handle pool, const struct nd_queue *queues, uint32_t n,
 	io->burst = burst;
 	io->n = n;
 	io->nactive = n;
+	io->rest = nd_rest_create(queues, n);
+	if (io->rest == NULL) {
+		int err = errno;
+
+		rte_free(io);
+		return -err;
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		io->q[i].port = queues[i].port;
 		io->q[i].queue = queues[i].queue;
@@ -77,7 +85,11 @@ nd_io_create(nd_handle pool, const struct nd_queue *queues, uint32_t n,
 void
 nd_io_free(nd_handle h)
 {
-	rte_free((void *)h);
+	struct nd_io *io = (struct nd_io *)h;
+
+	if (io != NULL)
+		nd_rest_free(io->rest);
+	rte_free(io);
 }
 
 /* Brings the first ND_HEADER_BYTES of a chain into its first segment, where
@@ -369,18 +381,31 @@ nd_read(uint64_t buf, uint32_t offset, uint8_t *to, uint32_t n)
 	return n;
 }
 
-void
-nd_io_idle(nd_handle h, uint64_t ns)
+int
+nd_io_idle(nd_handle h, uint32_t how, uint64_t ns)
 {
 	struct nd_io *io = (struct nd_io *)h;
-	struct timespec ts = {
-		.tv_sec = (time_t)(ns / 1000000000u),
-		.tv_nsec = (long)(ns % 1000000000u),
-	};
 
-	/* A signal ends the sleep early, which only costs a round. */
-	nanosleep(&ts, NULL);
 	io->rested = 1;
+	return nd_rest_idle(io->rest, how, ns);
+}
+
+void
+nd_io_wake(nd_handle h)
+{
+	nd_rest_wake(((struct nd_io *)h)->rest);
+}
+
+int
+nd_io_interrupts(nd_handle h)
+{
+	return nd_rest_interrupts(((const struct nd_io *)h)->rest);
+}
+
+void
+nd_io_arm(nd_handle h, int on)
+{
+	nd_rest_arm(((struct nd_io *)h)->rest, on);
 }
 
 void

@@ -113,11 +113,27 @@ func (io *IO) Read(buf uint64, offset uint32, to []byte) int {
 	return int(C.nd_read(C.uint64_t(buf), C.uint32_t(offset), (*C.uint8_t)(unsafe.SliceData(to)), C.uint32_t(len(to))))
 }
 
-// Idle sleeps for d, or until a signal comes.
-func (io *IO) Idle(d time.Duration) {
-	if d > 0 {
-		C.nd_io_idle(io.h, C.uint64_t(d.Nanoseconds()))
+// Idle rests for d at most. A signal to the thread ends it too.
+func (io *IO) Idle(how pktio.Rest, d time.Duration) (woken bool) {
+	return d > 0 && C.nd_io_idle(io.h, C.uint32_t(how), C.uint64_t(d.Nanoseconds())) != 0
+}
+
+// Wake ends an Idle under way that is no pause, or the next one, by a system
+// call.
+func (io *IO) Wake() { C.nd_io_wake(io.h) }
+
+// Interrupts reports whether all of the lcore's queues have interrupts that were
+// asked for as their ports were opened.
+func (io *IO) Interrupts() bool { return C.nd_io_interrupts(io.h) != 0 }
+
+// Arm enables the queues' interrupts, or disables them. net_tap's queues need
+// none of it: what wakes is that their descriptors can be read.
+func (io *IO) Arm(on bool) {
+	c := C.int(0)
+	if on {
+		c = 1
 	}
+	C.nd_io_arm(io.h, c)
 }
 
 // Stats returns the counters.
@@ -161,6 +177,10 @@ const (
 	_ = -(unsafe.Sizeof(pktio.Resize{}) ^ unsafe.Sizeof(C.struct_nd_resize{}))
 	_ = -(unsafe.Offsetof(pktio.Resize{}.Buf) ^ unsafe.Offsetof(C.struct_nd_resize{}.buf))
 	_ = -(unsafe.Offsetof(pktio.Resize{}.Len) ^ unsafe.Offsetof(C.struct_nd_resize{}.len))
+
+	_ = -(uint(pktio.RestPause) ^ C.ND_REST_PAUSE)
+	_ = -(uint(pktio.RestSleep) ^ C.ND_REST_SLEEP)
+	_ = -(uint(pktio.RestInterrupt) ^ C.ND_REST_INTERRUPT)
 
 	_ = uint(pktio.MaxBurst - C.ND_MAX_BURST)
 	_ = uint(C.ND_MAX_BURST - pktio.MaxBurst)

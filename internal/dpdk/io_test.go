@@ -218,7 +218,7 @@ func TestIdleQueuesAreStillPolled(t *testing.T) {
 	for q := range queues {
 		send(t, io, p, q, packet(t, pool, frame(60, q)))
 	}
-	io.Idle(1)
+	io.Idle(pktio.RestSleep, 1)
 	n := io.Rx(descs)
 	if n != queues {
 		t.Errorf("after Idle one round found %d packets, want %d", n, queues)
@@ -259,7 +259,7 @@ func TestHotCallsDoNotAllocate(t *testing.T) {
 		io.Tx(f)
 		k := io.Alloc(descs[:2])
 		FreeBurst([]uint64{descs[0].Buf, descs[1].Buf}[:k])
-		io.Idle(1)
+		io.Idle(pktio.RestSleep, 1)
 		stats = io.Stats()
 	}
 	if n := testing.AllocsPerRun(100, round); n != 0 {

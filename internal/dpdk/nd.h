@@ -63,6 +63,7 @@ struct nd_port_conf {
 	uint16_t rx_desc, tx_desc; /* 0: the driver's choice; out: adjusted */
 	uint16_t mtu;		   /* 0: as the device has it */
 	uint8_t scatter, multi_segs;
+	uint8_t interrupts;
 };
 
 struct nd_port_stats {
@@ -104,6 +105,7 @@ int nd_port_detach(uint16_t port);
 /* What nd_io must know of a port; set before any nd_io uses it. */
 #define ND_PORT_NO_CHAINS_TX 1	/* sends the first segment only, or worse */
 #define ND_PORT_CHECK_PARTIAL 2 /* gives partial checksums without saying so */
+#define ND_PORT_INTERRUPTS 4	/* was configured with receive interrupts */
 void nd_port_set_flags(uint16_t port, uint8_t flags);
 uint8_t nd_port_flags(uint16_t port);
 
@@ -158,7 +160,16 @@ void nd_io_tx(nd_handle io, struct nd_run *runs, uint32_t nruns,
 	      const struct nd_resize *resizes, uint32_t nresizes);
 uint32_t nd_io_alloc(nd_handle io, struct nd_desc *descs, uint32_t n);
 uint32_t nd_read(uint64_t buf, uint32_t offset, uint8_t *to, uint32_t n);
-void nd_io_idle(nd_handle io, uint64_t ns);
+/* pktio.Rest. */
+#define ND_REST_PAUSE 1
+#define ND_REST_SLEEP 2
+#define ND_REST_INTERRUPT 3
+/* Returns whether something other than the time ended the rest. */
+int nd_io_idle(nd_handle io, uint32_t how, uint64_t ns);
+void nd_io_wake(nd_handle io);
+/* Whether a packet in any of the queues ends ND_REST_INTERRUPT. */
+int nd_io_interrupts(nd_handle io);
+void nd_io_arm(nd_handle io, int on);
 void nd_io_get_stats(nd_handle io, struct nd_io_stats *stats);
 
 /* ---- packets outside the hot path (packet.c) ---- */

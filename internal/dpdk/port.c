@@ -92,6 +92,7 @@ nd_port_configure(uint16_t port, struct nd_port_conf *conf)
 		eth.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
 	if (conf->multi_segs)
 		eth.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	eth.intr_conf.rxq = conf->interrupts;
 	ret = rte_eth_dev_configure(port, conf->rx_queues, conf->tx_queues, &eth);
 	if (ret != 0)
 		return ret;

@@ -34,6 +34,9 @@ type PortConfig struct {
 	// MTU is the longest packet behind the Ethernet header, in bytes. 0 leaves
 	// it as the device has it.
 	MTU int
+	// Interrupts asks for receive interrupts, so that IO.Idle can wait for a
+	// packet. A driver that has none may refuse to start.
+	Interrupts bool
 }
 
 // Port is a started DPDK port.
@@ -178,6 +181,7 @@ func (p *Port) setUp(c PortConfig) error {
 		mtu:        C.uint16_t(plan.mtu),
 		scatter:    cBool(plan.scatter),
 		multi_segs: cBool(plan.multiSegs),
+		interrupts: cBool(plan.interrupts),
 	}
 	if err := p.configure(&conf); err != nil {
 		return err

@@ -49,6 +49,7 @@ var drivers = map[string]traits{
 const (
 	portNoChainsTx   = C.ND_PORT_NO_CHAINS_TX
 	portCheckPartial = C.ND_PORT_CHECK_PARTIAL
+	portInterrupts   = C.ND_PORT_INTERRUPTS
 )
 
 // setPortFlags must precede the IOs that use the port.
@@ -84,6 +85,7 @@ type portPlan struct {
 	mtu                int // 0: as the device has it
 	forceMTU           int // 0: none; else the MTU to set behind ethdev's back
 	scatter, multiSegs bool
+	interrupts         bool
 	flags              uint8
 }
 
@@ -97,6 +99,8 @@ func planPort(c PortConfig, l portLimits) (portPlan, error) {
 		txDesc:    c.TxDesc,
 		mtu:       c.MTU,
 		multiSegs: l.multiSegs,
+
+		interrupts: c.Interrupts,
 	}
 	if c.RxQueues < 0 || c.TxQueues < 0 || outside16(c.RxDesc) || outside16(c.TxDesc) || outside16(c.MTU) {
 		return p, fmt.Errorf("%d receive and %d transmit queues, %d and %d descriptors, MTU %d: a number is out of range",
@@ -128,6 +132,9 @@ func planPort(c PortConfig, l portLimits) (portPlan, error) {
 	}
 	if t.partial {
 		p.flags |= portCheckPartial
+	}
+	if p.interrupts {
+		p.flags |= portInterrupts
 	}
 	return p, nil
 }

@@ -177,7 +177,7 @@ func echoTest(t *testing.T, pool *Pool, p *Port, c *child, sizes ...int) {
 				if n != 0 {
 					break
 				}
-				io.Idle(10_000)
+				io.Idle(pktio.RestSleep, 10_000)
 			}
 		}
 		if !bytes.Equal(got, frame(size, i)) {

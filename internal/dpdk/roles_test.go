@@ -83,7 +83,7 @@ func roleEcho() error {
 	untilTold(func() {
 		n := io.Rx(descs)
 		if n == 0 {
-			io.Idle(1000)
+			io.Idle(pktio.RestSleep, 1000)
 			return
 		}
 		for i, d := range descs[:n] {

@@ -95,6 +95,8 @@ func (t *Tap) open(c TapConfig) error {
 		RxQueues: c.Queues,
 		TxQueues: c.Queues,
 		MTU:      c.MTU,
+		// They cost nothing where nobody waits for them.
+		Interrupts: true,
 	})
 	if err != nil {
 		return undo(err)

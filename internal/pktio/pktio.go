@@ -65,8 +65,34 @@ type IO interface {
 	// across its segments, and returns how many there were. It is for what lies
 	// behind Desc.Len; one call each.
 	Read(buf uint64, offset uint32, to []byte) int
-	// Idle waits for d; the lcore calls it when its polling mode says so.
-	Idle(d time.Duration)
+	// Idle lets the lcore rest for d at most, and reports whether something other
+	// than the time has ended it. Its next Rx looks at every queue.
+	Idle(how Rest, d time.Duration) (woken bool)
+	// Wake ends an Idle under way that is not a pause, or else the next one. Any
+	// goroutine may call it.
+	Wake()
+	// Interrupts reports whether a packet in any of the lcore's receive queues ends
+	// a RestInterrupt. That is so where there are none.
+	Interrupts() bool
+	// Arm tells the devices to interrupt with the next packet, or not to. Whoever
+	// arms them must look once more for what came before, and then rest; the end
+	// of a RestInterrupt disarms them.
+	Arm(on bool)
+}
+
+// Rest is how an lcore rests.
+type Rest uint8
+
+// The ways to rest.
+const (
+	RestNone      Rest = iota
+	RestPause          // on its CPU, which it does not give away
+	RestSleep          // off its CPU; Wake ends it
+	RestInterrupt      // off its CPU; Wake ends it, and so does a packet where devices have interrupts
+)
+
+func (r Rest) String() string {
+	return [...]string{"poll", "pause", "sleep", "interrupt"}[r]
 }
 
 // MinRoom is how many bytes every single-segment packet's buffer has room for,

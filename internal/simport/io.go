@@ -2,6 +2,7 @@ package simport
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ type IO struct {
 	queues []Queue
 	next   int // queue at which the next round begins
 	cache  cache
+	wake   chan struct{}
 }
 
 var _ pktio.IO = (*IO)(nil)
@@ -39,7 +41,7 @@ func NewIO(pool *Pool, queues []Queue) *IO {
 			panic(fmt.Sprintf("simport: port %d has no receive queue %d on this pool", q.Port.id, q.Queue))
 		}
 	}
-	return &IO{pool: pool, ports: slices.Clone(pool.ports), queues: slices.Clone(queues), cache: newCache(pool)}
+	return &IO{pool: pool, ports: slices.Clone(pool.ports), queues: slices.Clone(queues), cache: newCache(pool), wake: make(chan struct{}, 1)}
 }
 
 // Rx implements pktio.IO.
@@ -198,5 +200,32 @@ func (io *IO) Read(buf uint64, offset uint32, to []byte) int {
 	return copy(to, io.pool.bytes(i)[offset:s.len])
 }
 
-// Idle implements pktio.IO: it sleeps.
-func (io *IO) Idle(d time.Duration) { time.Sleep(d) }
+// Idle implements pktio.IO. It gives the goroutine's thread away in any case.
+func (io *IO) Idle(how pktio.Rest, d time.Duration) (woken bool) {
+	if how == pktio.RestPause {
+		runtime.Gosched()
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-io.wake:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// Wake implements pktio.IO.
+func (io *IO) Wake() {
+	select {
+	case io.wake <- struct{}{}:
+	default: // one wakes as well as two
+	}
+}
+
+// Interrupts implements pktio.IO: ports in memory have none.
+func (io *IO) Interrupts() bool { return len(io.queues) == 0 }
+
+// Arm implements pktio.IO.
+func (io *IO) Arm(bool) {}

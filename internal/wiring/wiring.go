@@ -12,9 +12,6 @@ import (
 )
 
 const (
-	// emptyRounds is how long an lcore spins before it sleeps: some tens of
-	// microseconds.
-	emptyRounds = 1000
 	// ringSize is the depth of the rings between lcores.
 	ringSize = 1024
 )
@@ -35,10 +32,7 @@ func EngineConfig(cfg *config.Config) pipeline.Config {
 			Hold: cfg.Fragments.Hold, Lifetime: cfg.Fragments.Lifetime,
 			Datagrams: cfg.Fragments.DatagramsPerENI, Held: cfg.Fragments.HeldPerENI,
 		},
-		EmptyRounds: emptyRounds, RingSize: ringSize,
-	}
-	if cfg.Host.Polling == config.PollingAdaptive {
-		c.Sleep = cfg.Host.IdleSleep
+		RingSize: ringSize, Poll: pollConfig(cfg),
 	}
 	for state, idle := range map[conntrack.State]time.Duration{
 		conntrack.SynSent: cfg.Conntrack.TCPSynSent, conntrack.SynReceived: cfg.Conntrack.TCPSynReceived,
@@ -51,4 +45,19 @@ func EngineConfig(cfg *config.Config) pipeline.Config {
 		c.Timeouts[state] = int64(idle)
 	}
 	return c
+}
+
+// pollModes are the pipeline's by the file's names.
+var pollModes = map[config.Polling]pipeline.PollMode{
+	config.PollingSpin: pipeline.PollSpin, config.PollingBusy: pipeline.PollSpin, config.PollingPause: pipeline.PollPause,
+	config.PollingSleep: pipeline.PollSleep, config.PollingInterrupt: pipeline.PollInterrupt, config.PollingAdaptive: pipeline.PollAdaptive,
+}
+
+func pollConfig(cfg *config.Config) pipeline.PollConfig {
+	return pipeline.PollConfig{
+		Mode: pollModes[cfg.Host.Polling], Sleep: cfg.Host.IdleSleep,
+		Coalesce: pipeline.CoalesceConfig{
+			RxUsecs: cfg.Coalesce.RxUsecs, TxUsecs: cfg.Coalesce.TxUsecs, Adaptive: cfg.Coalesce.AdaptiveRx == config.SwitchOn,
+		},
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/config"
+	"github.com/nitrod/nitrod/pipeline"
 )
 
 // TestEngineConfig wants every timer of the file to reach the engine, and none
@@ -15,6 +16,7 @@ func TestEngineConfig(t *testing.T) {
 	const text = `
 host: {polling: %, idle_sleep: 200us, burst: 16}
 tables: {flows: 2048, sessions: 4096, flow_idle: 7s}
+coalesce: {tx_usecs: 9, adaptive_rx: +}
 slow_path: {budget: 3, queue: 128}
 conntrack:
   tcp_midstream: strict
@@ -28,7 +30,11 @@ conntrack:
   other: 17s
 `
 	load := func(polling string) *config.Config {
-		cfg, err := config.Parse("nitrod.yaml", []byte(strings.Replace(text, "%", polling, 1)), []int{0, 1})
+		adaptive := "on"
+		if polling == "busy" || polling == "spin" {
+			adaptive = "off"
+		}
+		cfg, err := config.Parse("nitrod.yaml", []byte(strings.NewReplacer("%", polling, "+", adaptive).Replace(text)), []int{0, 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +42,8 @@ conntrack:
 	}
 	c := EngineConfig(load("adaptive"))
 	if c.Burst != 16 || c.Flows != 2048 || c.Sessions != 4096 || c.FlowIdle != 7*time.Second || c.SlowPathBudget != 3 ||
-		c.SlowPathQueue != 128 || c.PickupMidstream || !c.LiberalWindows || c.Sleep != 200*time.Microsecond {
+		c.SlowPathQueue != 128 || c.PickupMidstream || !c.LiberalWindows ||
+		c.Poll != (pipeline.PollConfig{Mode: pipeline.PollAdaptive, Sleep: 200 * time.Microsecond, Coalesce: pipeline.CoalesceConfig{TxUsecs: 9, Adaptive: true}}) {
 		t.Errorf("%+v", c)
 	}
 	for state, seconds := range map[conntrack.State]int64{
@@ -48,7 +55,12 @@ conntrack:
 			t.Errorf("%v times out after %v, want %d s", state, got, seconds)
 		}
 	}
-	if busy := EngineConfig(load("busy")); busy.Sleep != 0 {
-		t.Errorf("with busy polling an lcore sleeps for %v", busy.Sleep)
+	for name, mode := range map[string]pipeline.PollMode{
+		"busy": pipeline.PollSpin, "spin": pipeline.PollSpin, "pause": pipeline.PollPause, "sleep": pipeline.PollSleep,
+		"interrupt": pipeline.PollInterrupt, "adaptive": pipeline.PollAdaptive,
+	} {
+		if got := EngineConfig(load(name)).Poll.Mode; got != mode {
+			t.Errorf("polling %s is mode %d of the pipeline, want %d", name, got, mode)
+		}
 	}
 }
