@@ -22,6 +22,10 @@ const (
 	PollAdaptive                  // the longer it has been idle the longer it rests, and by interrupts where all its devices have them
 )
 
+func (m PollMode) String() string {
+	return [...]string{"spin", "pause", "sleep", "interrupt", "adaptive"}[m]
+}
+
 // PollConfig says how the lcores poll.
 type PollConfig struct {
 	Mode     PollMode
@@ -247,12 +251,15 @@ func (p *poller) publish() {
 
 // Polling is how an lcore polls, and how it has rested since start.
 type Polling struct {
+	Mode           PollMode
 	Interrupts     bool       // all devices of the lcore have them
 	Rest           pktio.Rest // the last one; RestNone if there was work since
 	Pauses, Sleeps uint64
 	Woken          uint64        // sleeps that a packet or another lcore ended
 	Paused, Asleep time.Duration // in all
 	RxUsecs        int           // for which packets gather now before they are taken
+	TxUsecs        int           // for which packets for devices may be held back
+	AdaptiveRx     bool          // the lcore finds RxUsecs itself
 }
 
 // Polling returns how lcore i polls.
@@ -260,6 +267,7 @@ func (e *Engine) Polling(i int) Polling {
 	p := &e.workers[i].poll
 	c := &p.shown
 	return Polling{
+		Mode: p.config.Mode, TxUsecs: p.config.Coalesce.TxUsecs, AdaptiveRx: p.config.Coalesce.Adaptive,
 		Interrupts: p.interrupts, Rest: pktio.Rest(atomic.LoadUint64(&c.mode)),
 		Pauses: atomic.LoadUint64(&c.pauses), Sleeps: atomic.LoadUint64(&c.sleeps), Woken: atomic.LoadUint64(&c.woken),
 		Paused: time.Duration(atomic.LoadUint64(&c.paused)), Asleep: time.Duration(atomic.LoadUint64(&c.asleep)),

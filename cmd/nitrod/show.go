@@ -104,6 +104,28 @@ func printStats(w io.Writer, s *control.Stats) {
 		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", i, l.CPU, l.Rx, l.Tx, l.FlowHits, l.SlowPath, l.HandOver,
 			time.Duration(l.Gaps.P50), time.Duration(l.Gaps.P99), time.Duration(l.Gaps.P9999), time.Duration(l.Gaps.Max))
 	}
+	printPolling(w, s)
+}
+
+// printPolling lists how the lcores poll, and what share of the time since start
+// they have rested.
+func printPolling(w io.Writer, s *control.Stats) {
+	share := func(ns int64) string {
+		return strconv.FormatFloat(100*float64(ns)/float64(max(s.UptimeNS, 1)), 'f', 2, 64) + " %"
+	}
+	fmt.Fprintf(w, "\nLCORE\tPOLLING\tINTERRUPTS\tNOW\tRX USECS\tTX USECS\tPAUSED\tASLEEP\tSLEEPS\tWOKEN\n")
+	for i, l := range s.Lcores {
+		p := &l.Polling
+		interrupts, rx := "no", strconv.Itoa(p.RxUsecs)
+		if p.Interrupts {
+			interrupts = "yes"
+		}
+		if p.AdaptiveRx {
+			rx += " adaptive"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\n", i, p.Mode, interrupts, p.Rest, rx, p.TxUsecs,
+			share(p.PausedNS), share(p.AsleepNS), p.Sleeps, p.Woken)
+	}
 }
 
 // available writes what is left of an allowance; nil is without a limit.

@@ -96,6 +96,23 @@ type Lcore struct {
 	SlowPath uint64 `json:"slow_path"`
 	HandOver uint64 `json:"handed_over"`
 	Gaps     Gaps   `json:"gaps"`
+
+	Polling Polling `json:"polling"`
+}
+
+// Polling is how an lcore polls, and how it has rested.
+type Polling struct {
+	Mode       string `json:"mode"`        // as host.polling has it
+	Interrupts bool   `json:"interrupts"`  // all its devices have them
+	Rest       string `json:"rest"`        // the last one: pause, sleep or interrupt; poll if there was work since
+	RxUsecs    int    `json:"rx_usecs"`    // for which packets gather now before they are taken
+	AdaptiveRx bool   `json:"adaptive_rx"` // the lcore finds rx_usecs itself
+	TxUsecs    int    `json:"tx_usecs"`
+	Pauses     uint64 `json:"pauses"` // rests on the CPU
+	PausedNS   int64  `json:"paused_ns"`
+	Sleeps     uint64 `json:"sleeps"`
+	AsleepNS   int64  `json:"asleep_ns"`
+	Woken      uint64 `json:"woken"` // sleeps that a packet or another lcore ended
 }
 
 // Gaps are the times between two polls of an lcore, chosen pauses left out.

@@ -215,10 +215,19 @@ func (s *Server) stats() Stats {
 		out.Lcores = append(out.Lcores, Lcore{
 			CPU: s.host.LcoreCPU(i), Rounds: l.Rounds, Rx: l.Rx, Tx: l.Tx,
 			FlowHits: l.FlowHits, SlowPath: l.SlowPath, HandOver: l.HandOver,
-			Gaps: Gaps{g.Count, g.P50, g.P99, g.P9999, g.Max},
+			Gaps: Gaps{g.Count, g.P50, g.P99, g.P9999, g.Max}, Polling: pollingOf(e.Polling(i)),
 		})
 	}
 	return out
+}
+
+func pollingOf(p pipeline.Polling) Polling {
+	return Polling{
+		Mode: p.Mode.String(), Interrupts: p.Interrupts, Rest: p.Rest.String(),
+		RxUsecs: p.RxUsecs, AdaptiveRx: p.AdaptiveRx, TxUsecs: p.TxUsecs,
+		Pauses: p.Pauses, PausedNS: p.Paused.Nanoseconds(),
+		Sleeps: p.Sleeps, AsleepNS: p.Asleep.Nanoseconds(), Woken: p.Woken,
+	}
 }
 
 // limitOf reads the query's limit, at most MaxItems.

@@ -113,7 +113,7 @@ nd_rest_idle(struct nd_rest *r, uint32_t how, uint64_t ns)
 		pause_for(ns);
 		return 0;
 	}
-	woken = ppoll(&p, 1, &ts, NULL) != 0; /* or a signal, which only costs a round */
+	woken = ppoll(&p, 1, &ts, NULL) > 0; /* a signal ends it too, which only costs a round */
 	if (woken) {
 		if (how == ND_REST_INTERRUPT)
 			(void)epoll_wait(r->epfd, events, RTE_DIM(events), 0);
