@@ -57,7 +57,10 @@ func (c *counters) load(i int) uint64 { return atomic.LoadUint64(&c.published[i]
 type ENICounts struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
-	Drops              uint64 // of what it sent, or was to receive
+	Drops              uint64 // of what it sent, or was to receive: the sum of the next three
+	RxOverruns         uint64 // that it was to receive: its receive ring was full
+	RxDrops            uint64 // that it was to receive, for another reason
+	TxDrops            uint64 // that it sent
 	PPSExceeded        uint64 // ENA's pps_allowance_exceeded: fragments beyond its rate
 	ConntrackExceeded  uint64 // ENA's conntrack_allowance_exceeded, at the end that had no room
 	LinkLocalExceeded  uint64 // ENA's linklocal_allowance_exceeded
@@ -95,7 +98,9 @@ func (c *eniCounters) publish() {
 		relaxed.Store64(&to.RxBytes, from.RxBytes)
 		relaxed.Store64(&to.TxPackets, from.TxPackets)
 		relaxed.Store64(&to.TxBytes, from.TxBytes)
-		relaxed.Store64(&to.Drops, from.Drops)
+		relaxed.Store64(&to.RxOverruns, from.RxOverruns)
+		relaxed.Store64(&to.RxDrops, from.RxDrops)
+		relaxed.Store64(&to.TxDrops, from.TxDrops)
 		relaxed.Store64(&to.PPSExceeded, from.PPSExceeded)
 		relaxed.Store64(&to.ConntrackExceeded, from.ConntrackExceeded)
 		relaxed.Store64(&to.LinkLocalExceeded, from.LinkLocalExceeded)
@@ -114,7 +119,11 @@ func (c *eniCounters) addTo(sum *ENICounts, eni int) {
 	sum.RxBytes += atomic.LoadUint64(&p.RxBytes)
 	sum.TxPackets += atomic.LoadUint64(&p.TxPackets)
 	sum.TxBytes += atomic.LoadUint64(&p.TxBytes)
-	sum.Drops += atomic.LoadUint64(&p.Drops)
+	overruns, rx, tx := atomic.LoadUint64(&p.RxOverruns), atomic.LoadUint64(&p.RxDrops), atomic.LoadUint64(&p.TxDrops)
+	sum.RxOverruns += overruns
+	sum.RxDrops += rx
+	sum.TxDrops += tx
+	sum.Drops += overruns + rx + tx
 	sum.PPSExceeded += atomic.LoadUint64(&p.PPSExceeded)
 	sum.ConntrackExceeded += atomic.LoadUint64(&p.ConntrackExceeded)
 	sum.LinkLocalExceeded += atomic.LoadUint64(&p.LinkLocalExceeded)
@@ -147,7 +156,15 @@ func (w *Worker) countTx(eni uint16, packets, bytes uint64) {
 func (w *Worker) countDrop(eni uint16, r drop.Reason) {
 	w.counters.local[countDrops+int(r)]++
 	if eni != noENI {
-		w.eniCounts.touch(eni).Drops++
+		c := w.eniCounts.touch(eni)
+		switch {
+		case r == drop.TxQueueFull:
+			c.RxOverruns++
+		case ofReceiver[r]:
+			c.RxDrops++
+		default:
+			c.TxDrops++
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ package pipeline
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,10 @@ type Port struct {
 	Port   uint16 // number, as in pktio.Desc
 	Queues int    // transmit queues of the device
 	Depth  int    // of each of the guest's receive queues
+	// Polled tells the lcore that polls each receive queue of the device: those with
+	// which the guest sends. Nil: there are as many as Queues, polled by nobody knows
+	// whom.
+	Polled []uint16
 }
 
 // Engine is the workers and what they share.
@@ -68,6 +73,7 @@ type Engine struct {
 	workers    []*Worker
 	view       atomic.Pointer[view]
 	guests     []guest // by ENI: what its port was made for
+	ports      []Port
 	hasher     hash.FlowHasher
 	sharder    hash.Sharder
 	owners     [hash.NumShards]uint16 // lcore by shard
@@ -118,6 +124,7 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 	}
 	e := &Engine{
 		cfg:        cfg,
+		ports:      slices.Clone(ports),
 		lcores:     len(ios),
 		hasher:     hash.NewFlowHasher(hash.RandomSeed()),
 		sharder:    hash.NewSharder(hash.RandomKey()),
@@ -270,6 +277,8 @@ func (e *Engine) attach(ports []Port) error {
 	for _, w := range e.workers {
 		w.portENI = portENI
 		w.dirty = make([]uint32, 0, len(w.out))
+		w.stale = make([]uint32, 0, len(w.out))
+		w.sent = newSendCounters(ports, highest)
 		w.flush.Runs = make([]pktio.TxRun, 0, len(w.out))
 	}
 	return nil

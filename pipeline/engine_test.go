@@ -19,7 +19,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	valid := func() (Config, []Port, []pktio.IO) {
 		c := Config{Burst: 32, SlowPathBudget: 8, SlowPathQueue: 8, Flows: 64, Sessions: 64, Fragments: DefaultFragments, RingSize: 8, Clock: &manualClock{}}
-		return c, []Port{{0, 0, 1, 256}, {1, 1, 1, 256}, {2, 2, 1, 256}}, []pktio.IO{&loopIO{}, &loopIO{}}
+		return c, []Port{{ENI: 0, Port: 0, Queues: 1, Depth: 256}, {ENI: 1, Port: 1, Queues: 1, Depth: 256}, {ENI: 2, Port: 2, Queues: 1, Depth: 256}}, []pktio.IO{&loopIO{}, &loopIO{}}
 	}
 	for want, spoil := range map[string]func(*Config, *[]Port, *[]pktio.IO){
 		"":                  func(*Config, *[]Port, *[]pktio.IO) {},

@@ -87,11 +87,13 @@ func newBed(t tb, o bedOptions) *bed {
 		pc.RxQueues, pc.TxQueues = n, n
 		p := simport.NewPort(b.pool, pc)
 		b.ports = append(b.ports, p)
-		ports = append(ports, Port{ENI: uint16(i), Port: p.ID(), Queues: n, Depth: o.depth})
+		port := Port{ENI: uint16(i), Port: p.ID(), Queues: n, Depth: o.depth}
 		for q := range n {
 			queues[next%o.lcores] = append(queues[next%o.lcores], simport.Queue{Port: p, Queue: q})
+			port.Polled = append(port.Polled, uint16(next%o.lcores))
 			next++
 		}
+		ports = append(ports, port)
 	}
 	var ios []pktio.IO
 	for _, q := range queues {

@@ -30,6 +30,7 @@ func (e *Engine) Publish() {
 		w.counters.publish()
 		w.eniCounts.publish()
 		w.limits.counts.publish()
+		w.publishQueues()
 	}
 }
 

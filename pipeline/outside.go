@@ -80,7 +80,6 @@ func (w *Worker) arrive(i int, port, eni uint16) {
 			i++
 			continue
 		}
-		w.countRx(eni, 1, uint64(d.PktLen))
 		w.refuse(d, eni, r)
 		copy(b.desc[i:], b.desc[i+1:b.n])
 		b.n--

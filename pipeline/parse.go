@@ -40,7 +40,7 @@ func (w *Worker) parse() {
 // where the next port's begin.
 func (w *Worker) parsePort(i int) int {
 	b := &w.burst
-	port, packets, bytes := b.desc[i].Port, uint64(0), uint64(0)
+	port := b.desc[i].Port
 	eni := w.portOwner(port)
 	first := i
 	var sender senderWords
@@ -56,18 +56,14 @@ func (w *Worker) parsePort(i int) int {
 			end := min(i+hashGroup, b.n)
 			n := parseCommon(b.desc[i:end], sender, vpc, eni, b.keys[i:end], b.meta[i:end])
 			for end = i + n; i < end; i++ {
-				bytes += uint64(b.desc[i].PktLen)
 				b.scopes[i] = uint32(vpc)
 			}
-			packets += uint64(n)
 			w.hashGroups(i)
 			if n == hashGroup || i == b.n || b.desc[i].Port != port {
 				continue
 			}
 		}
 		d := &b.desc[i]
-		packets++
-		bytes += uint64(d.PktLen)
 		r := drop.PortWithoutENI
 		if eni != noENI {
 			r = parseFrame(pktio.Bytes(d.Data, d.Len), d.PktLen, &w.enis[eni], eni, &b.keys[i], &b.meta[i])
@@ -81,7 +77,6 @@ func (w *Worker) parsePort(i int) int {
 		b.scopes[i] = uint32(vpc)
 		i++
 	}
-	w.countRx(eni, packets, bytes)
 	if eni != noENI && w.enis[eni].Flags&policy.IsServicePort != 0 {
 		for j := range b.meta[first:i] {
 			b.meta[first+j].Flags |= flagService

@@ -30,6 +30,7 @@ func (w *Worker) receive() int {
 	if n < pktio.MaxBurst {
 		got := w.io.Rx(b.desc[n:min(n+w.engine.cfg.Burst, pktio.MaxBurst)])
 		w.counters.local[countRx] += uint64(got)
+		w.countSent(b.desc[n : n+got])
 		n += got
 	}
 	b.n = n

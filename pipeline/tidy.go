@@ -31,6 +31,7 @@ func (w *Worker) tidy() {
 	w.eniCounts.publish()
 	w.limits.counts.publish()
 	w.poll.publish()
+	w.publishQueues()
 	if w.gaps.due--; w.gaps.due <= 0 {
 		w.gaps.due = gapEvery
 		w.gaps.publish()
@@ -88,5 +89,6 @@ func (w *Worker) drain() {
 	w.counters.publish()
 	w.eniCounts.publish()
 	w.limits.counts.publish()
+	w.publishQueues()
 	w.gaps.publish()
 }

@@ -16,6 +16,7 @@ type destQueue struct {
 	owner uint16
 	eni   uint16
 	dirty bool
+	stale bool // what is published of it is to be renewed
 }
 
 // sendItem is a packet on its way to the lcore that serves its queue.
@@ -111,6 +112,7 @@ func (w *Worker) markDirty(dest uint32) {
 	if q := &w.out[dest]; !q.dirty {
 		q.dirty = true
 		w.dirty = append(w.dirty, dest)
+		w.touchQueue(dest)
 	}
 }
 

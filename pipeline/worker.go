@@ -79,6 +79,8 @@ type Worker struct {
 
 	counters  counters
 	eniCounts eniCounters
+	sent      sendCounters
+	stale     []uint32 // those of out of which something new is to be published
 	gaps      gapHistogram
 	nextTidy  int64
 	worked    int // packets that the last round had work with

@@ -2,9 +2,11 @@ package rings
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/nitrod/nitrod/internal/hugemem"
 	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/internal/relaxed"
 )
 
 // ReceiveQueue is one receive queue of an ENI, as its guest sees it: what the
@@ -12,7 +14,8 @@ import (
 // most the ring's depth of them, until the port takes them.
 //
 // Thread-safety: it belongs to the lcore that serves the port's queue. Other
-// lcores hand that lcore their packets by an SPSC ring.
+// lcores hand that lcore their packets by an SPSC ring. Any goroutine may call
+// Published.
 //
 // Limits: the depth is AWS's receive ring, 256 to 16384 and a power of two
 // (docs/semantics.md, rings); a full queue refuses, which ENA calls an overrun.
@@ -33,6 +36,18 @@ type ReceiveQueue struct {
 	lens       []uint32
 	bufBlock   *hugemem.Block[uint64]
 	lenBlock   *hugemem.Block[uint32]
+
+	_         [64]byte
+	published ReceiveCounts
+}
+
+// ReceiveCounts is what others may know of a receive queue. Counters are since
+// start.
+type ReceiveCounts struct {
+	Packets, Bytes uint64 // that the port accepted
+	Overruns       uint64 // packets for which there was no room
+	Waiting        uint64 // packets in the queue
+	HighWater      uint64 // the most packets that ever waited
 }
 
 // NewReceiveQueue returns an empty queue of the given depth in packets.
@@ -128,6 +143,29 @@ func (q *ReceiveQueue) Done(n int) uint64 {
 	q.SentBytes += bytes
 	return bytes
 }
+
+// Publish makes the queue's counters visible to Published.
+func (q *ReceiveQueue) Publish() {
+	p := &q.published
+	relaxed.Store64(&p.Packets, q.Sent)
+	relaxed.Store64(&p.Bytes, q.SentBytes)
+	relaxed.Store64(&p.Overruns, q.Overruns)
+	relaxed.Store64(&p.Waiting, uint64(q.tail-q.head))
+	relaxed.Store64(&p.HighWater, uint64(q.HighWater))
+}
+
+// Published returns the counters as the queue's lcore published them last, each
+// for itself.
+func (q *ReceiveQueue) Published() ReceiveCounts {
+	p := &q.published
+	return ReceiveCounts{
+		Packets: atomic.LoadUint64(&p.Packets), Bytes: atomic.LoadUint64(&p.Bytes), Overruns: atomic.LoadUint64(&p.Overruns),
+		Waiting: atomic.LoadUint64(&p.Waiting), HighWater: atomic.LoadUint64(&p.HighWater),
+	}
+}
+
+// Depth returns how many packets may wait.
+func (q *ReceiveQueue) Depth() int { return int(q.depth) }
 
 // Drain empties the queue, handing each packet to free.
 func (q *ReceiveQueue) Drain(free func(buf uint64)) {

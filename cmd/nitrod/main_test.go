@@ -94,6 +94,8 @@ func TestOutput(t *testing.T) {
 		"explain_frame":    "explain --frame 0200",
 		"explain_fragment": "explain --frame 0300",
 		"version":          "version",
+		"queues":           "queues",
+		"queues_ena":       "queues --ena --eni web",
 	} {
 		for _, format := range []string{"txt", "json"} {
 			t.Run(name+"."+format, func(t *testing.T) {
@@ -163,6 +165,13 @@ func serve(t *testing.T, socket string) {
 		}
 		answer(w, someFlows())
 	})
+	mux.HandleFunc("GET /v1/queues", func(w http.ResponseWriter, r *http.Request) {
+		n := map[string]int{"": 2, "eni=web": 1}[r.URL.RawQuery]
+		if n == 0 {
+			t.Errorf("queues are asked for with %q", r.URL.RawQuery)
+		}
+		answer(w, someQueues()[:n])
+	})
 	mux.HandleFunc("GET /v1/conntrack", func(w http.ResponseWriter, r *http.Request) {
 		if got := r.URL.RawQuery; got != "limit=1000" {
 			t.Errorf("sessions are asked for with %q", got)
@@ -213,6 +222,23 @@ func someFlows() []control.Flow {
 	return []control.Flow{
 		{Tuple: out, ENI: "web", Path: "routed", Verdict: "forward", Egress: "app", Queue: 1, Dir: "original", Current: true, IdleNS: 1_600_000_000},
 		{Tuple: six, ENI: "web", Path: "link", Verdict: "drop", Reason: "security_group_in", Egress: "web2", Lcore: 1},
+	}
+}
+
+func someQueues() []control.ENIQueues {
+	return []control.ENIQueues{
+		{
+			ENI: "web", Port: "tap web0 in web", RxOverruns: 90, RxDrops: 4, TxDrops: 3,
+			Rx: []control.RxQueue{
+				{Packets: 300, Bytes: 30000, Depth: 1024, Waiting: 7, HighWater: 1024, Overruns: 90},
+				{Packets: 100, Bytes: 10000, Depth: 1024, HighWater: 32, Lcore: 1},
+			},
+			Tx: []control.TxQueue{{Packets: 500, Bytes: 50000}, {Packets: 100, Bytes: 10000, Lcore: 1}},
+		},
+		{
+			ENI: "app", Port: "net_null0",
+			Rx: []control.RxQueue{{Depth: 256}}, Tx: []control.TxQueue{{Lcore: -1}},
+		},
 	}
 }
 

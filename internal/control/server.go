@@ -141,6 +141,7 @@ func (s *Server) newRoutes() http.Handler {
 		reply(w, v)
 	})
 	mux.HandleFunc("GET /v1/flows", s.flows)
+	mux.HandleFunc("GET /v1/queues", s.queues)
 	mux.HandleFunc("GET /v1/conntrack", s.sessions)
 	mux.HandleFunc("GET /v1/profile", s.profile)
 	mux.HandleFunc("POST /v1/explain", s.explain)

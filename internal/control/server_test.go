@@ -303,3 +303,28 @@ func TestCloseWaits(t *testing.T) {
 		t.Errorf("after Close a request gets %d", w.Code)
 	}
 }
+
+func TestQueues(t *testing.T) {
+	b := newBed(t)
+	b.carry("web", b.tcp("web", 1000, 80, packet.TCPSyn), b.tcp("web", 1001, 8080, packet.TCPSyn))
+	length := uint64(len(b.tcp("web", 1000, 80, packet.TCPSyn)))
+	var got []ENIQueues
+	b.get("/v1/queues", &got)
+	want := []ENIQueues{
+		{ENI: "web", Port: "tap a", Rx: []RxQueue{{Depth: 256}}, Tx: []TxQueue{{Packets: 2, Bytes: 2 * length, Lcore: -1}}},
+		{ENI: "web2", Port: "tap b", Rx: []RxQueue{{Depth: 256}}, Tx: []TxQueue{{Lcore: -1}}},
+		{ENI: "app", Port: "tap c", Rx: []RxQueue{{Packets: 1, Bytes: length, Depth: 256, HighWater: 1}}, Tx: []TxQueue{{Lcore: -1}}, RxDrops: 1},
+		{ENI: "twin", Port: "tap d", Rx: []RxQueue{{Depth: 256}}, Tx: []TxQueue{{Lcore: -1}}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("queues (-want +got):\n%s", diff)
+	}
+	got = nil
+	b.get("/v1/queues?eni=app", &got)
+	if diff := cmp.Diff(want[2:3], got); diff != "" {
+		t.Errorf("queues of app (-want +got):\n%s", diff)
+	}
+	if said := b.refused(http.MethodGet, "/v1/queues?eni=nobody", ""); said != `there is no ENI "nobody"` {
+		t.Errorf("of an ENI that there is not: %s", said)
+	}
+}

@@ -168,11 +168,14 @@ func (d *daemon) makeEngine() error {
 		if !ok {
 			return fmt.Errorf("port %s belongs to no ENI", p.device())
 		}
-		attached = append(attached, pipeline.Port{ENI: eni, Port: p.ID(), Queues: p.TxQueues(), Depth: cfg.Ports[i].RxRing})
+		port := pipeline.Port{ENI: eni, Port: p.ID(), Queues: p.TxQueues(), Depth: cfg.Ports[i].RxRing}
 		for q := range p.RxQueues() {
-			queues[next%len(lcores)] = append(queues[next%len(lcores)], dpdk.RxQueue{Port: p.Port, Queue: q})
+			lcore := next % len(lcores)
+			queues[lcore] = append(queues[lcore], dpdk.RxQueue{Port: p.Port, Queue: q})
+			port.Polled = append(port.Polled, uint16(lcore))
 			next++
 		}
+		attached = append(attached, port)
 	}
 	var ios []pktio.IO
 	for _, q := range queues {
