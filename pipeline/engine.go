@@ -18,6 +18,7 @@ import (
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/pipeline/microburst"
 	"github.com/nitrod/nitrod/pipeline/profile"
 	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
@@ -41,6 +42,7 @@ type Config struct {
 	ICMPErrors      int           // a second to each ENI about packets that cannot go on; 0 sends none
 	AdvertEvery     time.Duration // between two unasked advertisements of the routers to each ENI; 0 sends none
 	Fragments       FragmentConfig
+	Bursts          microburst.Config // how the receive queues are measured
 	Poll            PollConfig
 	RingSize        int // of the rings between lcores, a power of two
 	LimitQueue      int // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
@@ -112,7 +114,7 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 	case cfg.Clock == nil:
 		return nil, errors.New("pipeline: no clock")
 	}
-	if err := cfg.Fragments.check(); err != nil {
+	if err := errors.Join(cfg.Fragments.check(), cfg.Bursts.Check()); err != nil {
 		return nil, err
 	}
 	if err := cfg.Poll.check(ios); err != nil {
@@ -280,6 +282,7 @@ func (e *Engine) attach(ports []Port) error {
 		w.stale = make([]uint32, 0, len(w.out))
 		w.sent = newSendCounters(ports, highest)
 		w.flush.Runs = make([]pktio.TxRun, 0, len(w.out))
+		w.watchQueues()
 	}
 	return nil
 }

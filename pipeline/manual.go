@@ -31,6 +31,9 @@ func (e *Engine) Publish() {
 		w.eniCounts.publish()
 		w.limits.counts.publish()
 		w.publishQueues()
+		if w.monitor != nil {
+			w.monitor.Publish()
+		}
 	}
 }
 

@@ -32,6 +32,9 @@ func (w *Worker) tidy() {
 	w.limits.counts.publish()
 	w.poll.publish()
 	w.publishQueues()
+	if w.monitor != nil {
+		w.monitor.Tidy()
+	}
 	if w.gaps.due--; w.gaps.due <= 0 {
 		w.gaps.due = gapEvery
 		w.gaps.publish()
@@ -90,5 +93,8 @@ func (w *Worker) drain() {
 	w.eniCounts.publish()
 	w.limits.counts.publish()
 	w.publishQueues()
+	if w.monitor != nil {
+		w.monitor.Publish()
+	}
 	w.gaps.publish()
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/pipeline/microburst"
 	"github.com/nitrod/nitrod/rings"
 )
 
@@ -16,7 +17,8 @@ type destQueue struct {
 	owner uint16
 	eni   uint16
 	dirty bool
-	stale bool // what is published of it is to be renewed
+	stale bool              // what is published of it is to be renewed
+	watch *microburst.Queue // measures it; nil if another lcore serves it, or nothing is measured
 }
 
 // sendItem is a packet on its way to the lcore that serves its queue.
@@ -41,7 +43,10 @@ func (w *Worker) transmit() {
 			for end < b.n && b.meta[end].Verdict == VerdictForward && w.destOf(&b.meta[end]) == dest {
 				end++
 			}
-			remote = w.send(b.desc[i:end], dest) || remote
+			if w.send(b.desc[i:end], dest) {
+				remote = true
+				w.noteSent(dest, end-1)
+			}
 			i = end
 			continue
 		case VerdictReplaced:
@@ -156,7 +161,11 @@ func (w *Worker) sendAll() {
 	}
 	f.Runs = f.Runs[:len(w.dirty)]
 	for i, dest := range w.dirty {
-		w.out[dest].queue.Run(&f.Runs[i], maxRun)
+		q := &w.out[dest]
+		q.queue.Run(&f.Runs[i], maxRun)
+		if q.watch != nil {
+			w.observe(q, dest)
+		}
 	}
 	w.io.Tx(f)
 	keep := w.dirty[:0]

@@ -7,6 +7,7 @@ import (
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/prefetch"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
+	"github.com/nitrod/nitrod/pipeline/microburst"
 	"github.com/nitrod/nitrod/pipeline/profile"
 	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
@@ -68,6 +69,10 @@ type Worker struct {
 	flush    pktio.Flush
 	made     made
 	advert   advertiser
+	monitor  *microburst.Monitor // of the queues that this worker serves; nil if they are not measured
+	lastSent []uint32            // by index in out: the flow-cache entry of a packet that went to another lcore's queue; others read it
+	remote   flowcache.Entry     // a copy of another lcore's
+	random   uint32
 	told     []shaper.Share // by ENI: of the router's complaints
 
 	// Of the slow path: the packet that it is asked about, what connection
@@ -121,6 +126,9 @@ func (w *Worker) begin() {
 		w.counters.local[countBusy] += uint64(now - w.now)
 	}
 	w.now = now
+	if w.monitor != nil {
+		w.monitor.At(now)
+	}
 	w.tick, w.millis = uint16(now>>tickShift), conntrack.Millis(now)
 	w.budget, w.collected = w.engine.cfg.SlowPathBudget, 0
 	if v := w.engine.view.Load(); v != w.view {

@@ -37,6 +37,7 @@ func TestUsageErrors(t *testing.T) {
 		{"run -c", "nitrod: flag needs an argument: 'c' in -c"},
 		{"run more", `nitrod: unknown command "more" for "nitrod run"`},
 		{"flows --limit 0", "nitrod: --limit is not above zero"},
+		{"bursts --limit 0", "nitrod: --limit is not above zero"},
 		{"conntrack --limit -5", "nitrod: --limit is not above zero"},
 		{"top --interval 0s", "nitrod: --interval is not above zero"},
 		{"profile --interval -1s", "nitrod: --interval is not above zero"},
@@ -89,6 +90,8 @@ func TestOutput(t *testing.T) {
 		"stats":            "stats",
 		"flows":            "flows --eni web --limit 7",
 		"conntrack":        "conntrack",
+		"bursts":           "bursts --eni app --limit 7",
+		"bursts_off":       "bursts --eni web",
 		"explain_drop":     "explain --src 10.0.1.10 --dst 10.0.2.10 --dport 8080",
 		"explain_forward":  "explain --src 10.0.1.10 --dst 10.0.2.10 --protocol icmp --icmp-type 0",
 		"explain_frame":    "explain --frame 0200",
@@ -178,6 +181,16 @@ func serve(t *testing.T, socket string) {
 		}
 		answer(w, someSessions())
 	})
+	mux.HandleFunc("GET /v1/bursts", func(w http.ResponseWriter, r *http.Request) {
+		switch got := r.URL.RawQuery; got {
+		case "eni=app&limit=7":
+			answer(w, someBursts())
+		case "eni=web&limit=20":
+			answer(w, control.Bursts{Queues: []control.BurstQueue{}, Events: []control.Burst{}})
+		default:
+			t.Errorf("bursts are asked for with %q", got)
+		}
+	})
 	mux.HandleFunc("POST /v1/explain", func(w http.ResponseWriter, r *http.Request) {
 		var req control.ExplainRequest
 		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
@@ -213,6 +226,28 @@ func someStats() control.Stats {
 		},
 		Mbufs:  control.Mbufs{Total: 65535, Available: 65000},
 		Driver: control.Driver{RxMissed: 5, RxBadCsum: 1, TxUnchained: 2, RxCompleted: 77},
+	}
+}
+
+func someBursts() control.Bursts {
+	flow := control.BurstFlow{Tuple: control.Tuple{Protocol: "tcp", Src: "10.0.1.10", Dst: "10.0.2.10", SrcPort: 40000, DstPort: 80}, ENI: "web", Bytes: 80_000}
+	const at = 1_700_000_000_123_456_789
+	return control.Bursts{
+		Queues: []control.BurstQueue{
+			{ENI: "app", Lcore: 1, Ring: 256, HighWater: 250, Packets: 1000, Bytes: 1_000_000, Drops: 3, Bursts: 2, Short: 4, SecondRate: 8_000_000,
+				Windows: []control.Window{
+					{LengthNS: 10_000, PeakBytes: 12_500, PeakRate: 10_000_000_000, PeakPackets: 12, TimeNS: at},
+					{LengthNS: 100_000, PeakBytes: 62_500, PeakRate: 5_000_000_000, PeakPackets: 60, TimeNS: at},
+					{LengthNS: 1_000_000, PeakBytes: 125_000, PeakRate: 1_000_000_000, PeakPackets: 120, TimeNS: at},
+				},
+				Fill: []uint64{0, 10, 0, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, Depth: []uint64{1, 0, 0, 0, 0, 0, 0, 0, 39, 0, 0, 0, 0, 0, 0, 1}},
+			{ENI: "app", Queue: 1, Ring: 256, Windows: []control.Window{{LengthNS: 10_000}}, Fill: make([]uint64, 16), Depth: make([]uint64, 16)},
+		},
+		Events: []control.Burst{
+			{TimeNS: at, ENI: "app", Lcore: 1, LengthNS: 90_500, Bytes: 100_000, Packets: 90, Drops: 3, MeanRate: 8_839_000_000, PeakRate: 10_000_000_000,
+				SecondRate: 8_000_000, Depth: 256, Ring: 256, StepNS: 10_000, Shape: []uint32{1000, 12_500, 0, 6_000, 12_400}, Flows: []control.BurstFlow{flow}},
+			{TimeNS: at - 5_000_000, ENI: "app", Lcore: 1, LengthNS: 10_000, Bytes: 100, Packets: 1, Ring: 256, StepNS: 10_000, Shape: []uint32{}, Flows: []control.BurstFlow{}},
+		},
 	}
 }
 

@@ -32,6 +32,7 @@ type Config struct {
 	Conntrack Conntrack
 	Fragments Fragments
 	Coalesce  Coalesce
+	Bursts    Bursts
 
 	// Objects is the VPC configuration, in the order of the file.
 	Objects policy.Objects
@@ -95,7 +96,7 @@ func (d *decoder) config(root *yaml.Node, cpus []int) (*Config, error) {
 		return nil, sorted(d.errs)
 	}
 
-	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Router: doc.Router, Conntrack: doc.Conntrack, Fragments: doc.Fragments, Coalesce: doc.Coalesce}
+	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Router: doc.Router, Conntrack: doc.Conntrack, Fragments: doc.Fragments, Coalesce: doc.Coalesce, Bursts: doc.Bursts}
 	d.checkHost(&doc.Host, cpus)
 	d.checkFragments(&doc.Fragments)
 	d.checkCoalesce(&doc.Coalesce, doc.Host.Polling)

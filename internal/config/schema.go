@@ -37,6 +37,10 @@ type document struct {
 	// that none can take another's place.
 	Fragments Fragments `yaml:"fragments"`
 
+	// How the receive queues of the ENIs are measured between two looks at their counters, and what
+	// `nitrod bursts` tells as a burst.
+	Bursts Bursts `yaml:"bursts"`
+
 	// Private networks. Addresses are unique within one VPC only.
 	VPCs []vpcDoc `yaml:"vpcs" noun:"VPC"`
 
@@ -273,6 +277,28 @@ type Fragments struct {
 	// `datagrams_per_eni`. Each keeps a packet buffer. Those that have waited longest are dropped as
 	// `fragment_hold_full`.
 	HeldPerENI int `yaml:"held_per_eni" default:"64" min:"1" max:"4096"`
+}
+
+// Bursts is how the receive queues are measured.
+type Bursts struct {
+	// Whether they are: bytes and packets in windows of 10 us, 100 us and 1 ms, and bursts.
+	Measure Switch `yaml:"measure" default:"on" enum:"on,off"`
+
+	// What `rate_share` is a share of: the rate that the guest, or what is behind it, is thought to
+	// take for long.
+	Rate BitRate `yaml:"rate" default:"10gbps" min:"100mbps" max:"1000gbps"`
+
+	// Percent of `rate` in a window of 10 us that make it a part of a burst.
+	RateShare int `yaml:"rate_share" default:"50" min:"1" max:"100"`
+
+	// Percent of the receive ring's depth that make a window a part of a burst, whatever the rate.
+	RingShare int `yaml:"ring_share" default:"50" min:"1" max:"100"`
+
+	// Shorter bursts are counted, not told, unless a packet was dropped in them.
+	MinLength time.Duration `yaml:"min_length" default:"30us" min:"10us" max:"1s" step:"10us"`
+
+	// Bursts that are kept for each lcore, at 420 bytes each. The oldest makes room for a new one.
+	Events int `yaml:"events" default:"256" min:"1" max:"65536"`
 }
 
 // Midstream is what becomes of a TCP packet that is no SYN and belongs to no

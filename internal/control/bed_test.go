@@ -16,6 +16,7 @@ import (
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/simport"
 	"github.com/nitrod/nitrod/pipeline"
+	"github.com/nitrod/nitrod/pipeline/microburst"
 	"github.com/nitrod/nitrod/policy"
 )
 
@@ -75,7 +76,7 @@ func newBedOf(t testing.TB, o *policy.Objects) *bed {
 	}
 	b.engine, err = pipeline.New(pipeline.Config{
 		Burst: 32, SlowPathBudget: 16, SlowPathQueue: 64, Flows: 1024, FlowIdle: time.Minute, Sessions: 1024,
-		PickupMidstream: true, Timeouts: conntrack.DefaultTimeouts, Fragments: pipeline.DefaultFragments, RingSize: 64, Clock: b,
+		PickupMidstream: true, Timeouts: conntrack.DefaultTimeouts, Fragments: pipeline.DefaultFragments, Bursts: microburst.DefaultConfig, RingSize: 64, Clock: b,
 	}, b.snap, ports, []pktio.IO{simport.NewIO(pool, queues)})
 	if err != nil {
 		t.Fatal(err)

@@ -144,6 +144,7 @@ func (s *Server) newRoutes() http.Handler {
 	mux.HandleFunc("GET /v1/queues", s.queues)
 	mux.HandleFunc("GET /v1/conntrack", s.sessions)
 	mux.HandleFunc("GET /v1/profile", s.profile)
+	mux.HandleFunc("GET /v1/bursts", s.bursts)
 	mux.HandleFunc("POST /v1/explain", s.explain)
 	mux.HandleFunc("POST /v1/plan", s.plan)
 	return mux

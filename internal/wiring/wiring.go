@@ -9,6 +9,7 @@ import (
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/pipeline"
+	"github.com/nitrod/nitrod/pipeline/microburst"
 )
 
 const (
@@ -33,6 +34,10 @@ func EngineConfig(cfg *config.Config) pipeline.Config {
 			Datagrams: cfg.Fragments.DatagramsPerENI, Held: cfg.Fragments.HeldPerENI,
 		},
 		RingSize: ringSize, Poll: pollConfig(cfg),
+		Bursts: microburst.Config{
+			On: cfg.Bursts.Measure == config.SwitchOn, Rate: uint64(cfg.Bursts.Rate) / 100 * uint64(cfg.Bursts.RateShare),
+			RingShare: cfg.Bursts.RingShare, MinLength: cfg.Bursts.MinLength, Events: cfg.Bursts.Events,
+		},
 	}
 	for state, idle := range map[conntrack.State]time.Duration{
 		conntrack.SynSent: cfg.Conntrack.TCPSynSent, conntrack.SynReceived: cfg.Conntrack.TCPSynReceived,

@@ -8,6 +8,7 @@ import (
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/pipeline"
+	"github.com/nitrod/nitrod/pipeline/microburst"
 )
 
 // TestEngineConfig wants every timer of the file to reach the engine, and none
@@ -28,6 +29,7 @@ conntrack:
   tcp_closed: 15s
   icmp: 16s
   other: 17s
+bursts: {rate: 40gbps, rate_share: 25, ring_share: 30, min_length: 70us, events: 9}
 `
 	load := func(polling string) *config.Config {
 		adaptive := "on"
@@ -45,6 +47,9 @@ conntrack:
 		c.SlowPathQueue != 128 || c.PickupMidstream || !c.LiberalWindows ||
 		c.Poll != (pipeline.PollConfig{Mode: pipeline.PollAdaptive, Sleep: 200 * time.Microsecond, Coalesce: pipeline.CoalesceConfig{TxUsecs: 9, Adaptive: true}}) {
 		t.Errorf("%+v", c)
+	}
+	if want := (microburst.Config{On: true, Rate: 10e9, RingShare: 30, MinLength: 70 * time.Microsecond, Events: 9}); c.Bursts != want {
+		t.Errorf("the queues are measured as %+v, want %+v", c.Bursts, want)
 	}
 	for state, seconds := range map[conntrack.State]int64{
 		conntrack.SynSent: 11, conntrack.SynReceived: 12, conntrack.FinOriginator: 13, conntrack.FinResponder: 13,
