@@ -93,7 +93,7 @@ func TestDefaults(t *testing.T) {
 		Router:    Router{ICMPErrors: 100, AdvertInterval: 10 * time.Minute},
 		Fragments: Fragments{Hold: time.Second, Lifetime: 30 * time.Second, DatagramsPerENI: 128, HeldPerENI: 64},
 		Coalesce:  Coalesce{AdaptiveRx: SwitchOff},
-		Bursts:    Bursts{Measure: SwitchOn, Rate: 10e9, RateShare: 50, RingShare: 50, MinLength: 30 * time.Microsecond, Events: 256},
+		Bursts:    Bursts{Measure: SwitchOff, Rate: 10e9, RateShare: 50, RingShare: 50, MinLength: 30 * time.Microsecond, Events: 256},
 		Conntrack: Conntrack{
 			TCPMidstream: MidstreamPickup, TCPWindow: WindowStrict, EarlyEviction: SwitchOn, TCPSynSent: 30 * time.Second, TCPSynReceived: time.Minute,
 			TCPClosing: 2 * time.Minute, TCPTimeWait: 30 * time.Second, TCPClosed: 5 * time.Second,

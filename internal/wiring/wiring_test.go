@@ -29,7 +29,7 @@ conntrack:
   tcp_closed: 15s
   icmp: 16s
   other: 17s
-bursts: {rate: 40gbps, rate_share: 25, ring_share: 30, min_length: 70us, events: 9}
+bursts: {measure: on, rate: 40gbps, rate_share: 25, ring_share: 30, min_length: 70us, events: 9}
 `
 	load := func(polling string) *config.Config {
 		adaptive := "on"
