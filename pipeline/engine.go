@@ -43,6 +43,7 @@ type Config struct {
 	AdvertEvery     time.Duration // between two unasked advertisements of the routers to each ENI; 0 sends none
 	Fragments       FragmentConfig
 	Bursts          microburst.Config // how the receive queues are measured
+	NoHeavyFlows    bool              // the flows that carry most are not looked for
 	Poll            PollConfig
 	RingSize        int // of the rings between lcores, a power of two
 	LimitQueue      int // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
@@ -188,7 +189,9 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 		engine: e, id: id, io: io, clock: e.cfg.Clock, poll: newPoller(&e.cfg.Poll, io),
 		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), redecision: newRedecision(e.cfg.Redecide), eniCounts: newENICounters(n),
 		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n), linkLocalShares: make([]shaper.Share, n),
-		heavy: profile.NewRecorder(hash.RandomSeed()),
+	}
+	if !e.cfg.NoHeavyFlows {
+		w.heavy = profile.NewRecorder(hash.RandomSeed())
 	}
 	w.frags = newFragStore(e.cfg.Fragments, n)
 	// What one round frees at most: its burst, what it makes, what it collects from

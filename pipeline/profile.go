@@ -8,7 +8,7 @@ import "github.com/nitrod/nitrod/pipeline/profile"
 // nobody receives takes the lcore's time all the same.
 func (w *Worker) profile() {
 	n := w.burst.n
-	if n == 0 {
+	if n == 0 || w.heavy == nil {
 		return
 	}
 	if i, weight := w.heavy.Pick(n); weight != 0 {
@@ -30,5 +30,11 @@ func (w *Worker) noteFlow(i int, weight uint32) {
 }
 
 // Heavy copies what carried most in the last whole second on lcore i, and reports
-// whether a second has passed.
-func (e *Engine) Heavy(i int, w *profile.Window) bool { return e.workers[i].heavy.Read(w) }
+// whether there is any: a second has passed, and heavy flows are looked for.
+func (e *Engine) Heavy(i int, w *profile.Window) bool {
+	heavy := e.workers[i].heavy
+	return heavy != nil && heavy.Read(w)
+}
+
+// HeavyFlows reports whether the flows that carry most are looked for.
+func (e *Engine) HeavyFlows() bool { return !e.cfg.NoHeavyFlows }

@@ -52,6 +52,19 @@ func TestProfileOfWhatWaited(t *testing.T) {
 	}
 }
 
+// Who does not want to know pays nothing, and is told nothing.
+func TestProfileOff(t *testing.T) {
+	b := newBed(t, bedOptions{config: func(c *Config) { c.NoHeavyFlows = true }})
+	b.inject("web", b.udp("web", "app", 1, 80))
+	b.settle()
+	b.clock.advance(2 * profile.WindowLength)
+	b.engine.Worker(0).Round()
+	var w profile.Window
+	if b.engine.HeavyFlows() || b.engine.Heavy(0, &w) {
+		t.Errorf("heavy flows are looked for: %+v", w.Totals)
+	}
+}
+
 // What is dropped is seen as that, and nitrod's own business not at all.
 func TestProfileOfDrops(t *testing.T) {
 	b := newBed(t, bedOptions{})

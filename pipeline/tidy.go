@@ -26,7 +26,9 @@ func (w *Worker) tidy() {
 	w.sweep(elapsed)
 	w.advertise()
 	w.frags.expire(w)
-	w.heavy.Tick(w.now)
+	if w.heavy != nil {
+		w.heavy.Tick(w.now)
+	}
 	w.counters.publish()
 	w.eniCounts.publish()
 	w.limits.counts.publish()

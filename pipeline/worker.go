@@ -88,8 +88,8 @@ type Worker struct {
 	stale     []uint32 // those of out of which something new is to be published
 	gaps      gapHistogram
 	nextTidy  int64
-	worked    int // packets that the last round had work with
-	heavy     *profile.Recorder
+	worked    int               // packets that the last round had work with
+	heavy     *profile.Recorder // nil: not looked for
 	lines     prefetch.Lines
 	poll      poller
 }

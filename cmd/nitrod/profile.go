@@ -105,7 +105,7 @@ func printProfile(w io.Writer, p *traffic.Profile) {
 		}
 	}
 	printHeavy(w, p)
-	if len(p.Whales) == 0 {
+	if len(p.Whales) == 0 && !p.FlowsOff {
 		fmt.Fprintf(w, "\nNo flow is so large that it could not be carried where it is.\n")
 	}
 	for i := range p.Whales {

@@ -104,6 +104,19 @@ func TestTrafficOutput(t *testing.T) {
 	}
 }
 
+// Where nobody looks for heavy flows, neither command says that there are none.
+func TestHeavyFlowsOff(t *testing.T) {
+	for _, command := range []string{"top --once", "profile"} {
+		before, after := someSamples()
+		after.Flows, after.FlowsOff = nil, true
+		socket, _ := serveSamples(t, before, after)
+		_, out, errs := run(append(strings.Fields(command), "--interval", "1ms", "--socket", socket)...)
+		if errs != "" || !strings.Contains(out, "section heavy_flows") || strings.Contains(out, "No flow is so large") {
+			t.Errorf("%s says %q and prints\n%s", command, errs, out)
+		}
+	}
+}
+
 // TestTopRefreshes lets top run until the daemon stops: it compares each sample with
 // the one before.
 func TestTopRefreshes(t *testing.T) {

@@ -135,6 +135,9 @@ func printRates(w io.Writer, p *traffic.Profile) {
 
 // printHeavy writes the table of the largest flows.
 func printHeavy(w io.Writer, p *traffic.Profile) {
+	if p.FlowsOff {
+		fmt.Fprintln(w, "\nHeavy flows are not looked for: see measure in the configuration's section heavy_flows.")
+	}
 	if len(p.Flows) == 0 {
 		return
 	}

@@ -24,15 +24,16 @@ import (
 
 // Config is a configuration file with every default applied.
 type Config struct {
-	File      string
-	Host      Host
-	Tables    Tables
-	SlowPath  SlowPath
-	Router    Router
-	Conntrack Conntrack
-	Fragments Fragments
-	Coalesce  Coalesce
-	Bursts    Bursts
+	File       string
+	Host       Host
+	Tables     Tables
+	SlowPath   SlowPath
+	Router     Router
+	Conntrack  Conntrack
+	Fragments  Fragments
+	Coalesce   Coalesce
+	Bursts     Bursts
+	HeavyFlows HeavyFlows
 
 	// Objects is the VPC configuration, in the order of the file.
 	Objects policy.Objects
@@ -96,7 +97,7 @@ func (d *decoder) config(root *yaml.Node, cpus []int) (*Config, error) {
 		return nil, sorted(d.errs)
 	}
 
-	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Router: doc.Router, Conntrack: doc.Conntrack, Fragments: doc.Fragments, Coalesce: doc.Coalesce, Bursts: doc.Bursts}
+	cfg := &Config{File: d.file, Host: doc.Host, Tables: doc.Tables, SlowPath: doc.SlowPath, Router: doc.Router, Conntrack: doc.Conntrack, Fragments: doc.Fragments, Coalesce: doc.Coalesce, Bursts: doc.Bursts, HeavyFlows: doc.HeavyFlows}
 	d.checkHost(&doc.Host, cpus)
 	d.checkFragments(&doc.Fragments)
 	d.checkCoalesce(&doc.Coalesce, doc.Host.Polling)

@@ -41,6 +41,9 @@ type document struct {
 	// `nitrod bursts` tells as a burst.
 	Bursts Bursts `yaml:"bursts"`
 
+	// The flows that carry most, which `nitrod top` and `nitrod profile` name.
+	HeavyFlows HeavyFlows `yaml:"heavy_flows"`
+
 	// Private networks. Addresses are unique within one VPC only.
 	VPCs []vpcDoc `yaml:"vpcs" noun:"VPC"`
 
@@ -300,6 +303,13 @@ type Bursts struct {
 
 	// Bursts that are kept for each lcore, at 420 bytes each. The oldest makes room for a new one.
 	Events int `yaml:"events" default:"256" min:"1" max:"65536"`
+}
+
+// HeavyFlows is how the flows that carry most are found.
+type HeavyFlows struct {
+	// Whether they are, by a look at one packet of a round now and then. It costs less than a nanosecond a
+	// packet.
+	Measure Switch `yaml:"measure" default:"on" enum:"on,off"`
 }
 
 // Midstream is what becomes of a TCP packet that is no SYN and belongs to no

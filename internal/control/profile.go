@@ -46,7 +46,7 @@ func (s *Server) sample(queues bool) *traffic.Sample {
 	snap := e.Policy()
 	names := newNames(snap)
 	out := &traffic.Sample{
-		TimeNS: e.Now(), ENIs: map[string]traffic.ENICounters{}, Instances: map[string]traffic.InstanceCounters{}, Flows: []traffic.Flow{},
+		TimeNS: e.Now(), ENIs: map[string]traffic.ENICounters{}, Instances: map[string]traffic.InstanceCounters{}, Flows: []traffic.Flow{}, FlowsOff: !e.HeavyFlows(),
 	}
 	var flows [][]uint64
 	if queues {

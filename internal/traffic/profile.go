@@ -27,6 +27,7 @@ type Profile struct {
 	Lcores    []Lcore    `json:"lcores"`
 	Flows     []Flow     `json:"flows"` // those that carried most, the largest first
 	Whales    []Whale    `json:"whales"`
+	FlowsOff  bool       `json:"heavy_flows_off,omitempty"` // Flows and Whales are empty since nobody looks for them
 }
 
 // Rates are per second, as the guest sees them: rx is what it receives.
@@ -87,7 +88,7 @@ func Between(before, after *Sample, o Options) (*Profile, error) {
 	if elapsed <= 0 || len(before.Lcores) != len(after.Lcores) {
 		return nil, errors.New("the two samples are not of one run of nitrod")
 	}
-	p := &Profile{Seconds: elapsed, Flows: slices.Clone(after.Flows), Instances: []Instance{}, ENIs: []ENI{}, Whales: []Whale{}}
+	p := &Profile{Seconds: elapsed, Flows: slices.Clone(after.Flows), Instances: []Instance{}, ENIs: []ENI{}, Whales: []Whale{}, FlowsOff: after.FlowsOff}
 	slices.SortFunc(p.Flows, func(a, b Flow) int { return cmp.Or(cmp.Compare(b.Bits, a.Bits), cmp.Compare(b.Packets, a.Packets)) })
 	instances := map[string]*Instance{}
 	for _, id := range slices.Sorted(maps.Keys(after.ENIs)) {

@@ -12,6 +12,7 @@ type Sample struct {
 	Instances map[string]InstanceCounters `json:"instances"`
 	Lcores    []LcoreCounters             `json:"lcores"`
 	Flows     []Flow                      `json:"flows"`
+	FlowsOff  bool                        `json:"heavy_flows_off,omitempty"` // Flows is empty since nobody looks for them
 }
 
 // ENICounters are an ENI's as its guest sees it: rx is what it receives.

@@ -38,6 +38,7 @@ func EngineConfig(cfg *config.Config) pipeline.Config {
 			On: cfg.Bursts.Measure == config.SwitchOn, Rate: uint64(cfg.Bursts.Rate) / 100 * uint64(cfg.Bursts.RateShare),
 			RingShare: cfg.Bursts.RingShare, MinLength: cfg.Bursts.MinLength, Events: cfg.Bursts.Events,
 		},
+		NoHeavyFlows: cfg.HeavyFlows.Measure == config.SwitchOff,
 	}
 	for state, idle := range map[conntrack.State]time.Duration{
 		conntrack.SynSent: cfg.Conntrack.TCPSynSent, conntrack.SynReceived: cfg.Conntrack.TCPSynReceived,
