@@ -71,7 +71,10 @@ func bench(ctx context.Context, opts options) (err error) {
 	if err == nil && opts.reload {
 		err = s.runReload(ctx)
 	}
-	if len(s.report.Cases)+len(s.report.Gaps) > 0 || s.report.GapsMissing != "" || s.report.Reload != nil {
+	if err == nil && opts.features {
+		err = s.runFeatures(ctx)
+	}
+	if len(s.report.Cases)+len(s.report.Gaps)+len(s.report.Features) > 0 || s.report.GapsMissing != "" || s.report.Reload != nil {
 		if werr := s.report.WriteTable(os.Stdout); werr != nil {
 			err = errors.Join(err, werr)
 		}

@@ -33,6 +33,7 @@ type options struct {
 	gaps     bool
 	traffic  bool
 	reload   bool
+	features bool
 }
 
 func main() {
@@ -68,6 +69,8 @@ func parseFlags(args []string) (options, error) {
 	onlyGaps := fs.Bool("only-gaps", false, "measure nothing but the gaps between polls, and write no file")
 	reload := fs.Bool("reload", true, "measure changes of policy under load as well")
 	onlyReload := fs.Bool("only-reload", false, "measure nothing but changes of policy under load, and write no file")
+	features := fs.Bool("features", true, "measure what limits and measurements cost as well")
+	onlyFeatures := fs.Bool("only-features", false, "measure nothing but what limits and measurements cost, and write no file")
 	if err := fs.Parse(args); err != nil {
 		return options{}, err
 	}
@@ -107,9 +110,10 @@ func parseFlags(args []string) (options, error) {
 	if fs.NArg() > 0 {
 		return fail("unexpected argument %q", fs.Arg(0))
 	}
-	only := *onlyGaps || *onlyReload
+	only := *onlyGaps || *onlyReload || *onlyFeatures
 	o.traffic = !only
 	o.gaps = *gaps && !only || *onlyGaps
 	o.reload = *reload && !only || *onlyReload
+	o.features = *features && !only || *onlyFeatures
 	return o, nil
 }

@@ -36,6 +36,10 @@ func TestParseFlags(t *testing.T) {
 	if err != nil || reload.traffic || reload.gaps || !reload.reload || only.reload || !o.reload {
 		t.Errorf("-only-reload: %+v, %v", reload, err)
 	}
+	features, err := parseFlags([]string{"-only-features"})
+	if err != nil || features.traffic || features.gaps || features.reload || !features.features || only.features || !o.features {
+		t.Errorf("-only-features: %+v, %v", features, err)
+	}
 	for _, bad := range []string{"-cases (", "-peers vpp", "-rounds 0", "-seconds 1ms", "what", "-nonsense"} {
 		if _, err := parseFlags(strings.Fields(bad)); err == nil {
 			t.Errorf("%s is accepted", bad)

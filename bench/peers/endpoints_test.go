@@ -74,6 +74,37 @@ func TestNitrodConfig(t *testing.T) {
 	}
 }
 
+// With all features every kind of limit is in force for the frames, and none of
+// them can hold anything back at a rate that one core reaches.
+func TestFeaturesAreInForce(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		setup := Setup{Spec: traffic.Spec{Kind: traffic.UDP4, Flows: 1}, Files: []string{"/f/ab"}, CPU: 1, Features: &Features{Limits: on, Bursts: on, HeavyFlows: on}}
+		cfg, err := config.Parse("bench", []byte(NitrodConfig(setup, "/run/bench.sock")), []int{0, 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		snap, err := policy.Compile(&cfg.Objects, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sends, receives := snap.ENIs[0].Instance, snap.ENIs[1].Instance
+		rates := map[string]uint64{
+			"flow": snap.FlowLimit(0, 1, policy.ProtoUDP).Rate, "queue": snap.Limits[1].Queue.Rate,
+			"ENI in": snap.Limits[1].In.Rate, "ENI out": snap.Limits[0].Out.Rate,
+			"instance in": snap.Instances[receives].In.Rate, "instance out": snap.Instances[sends].Out.Rate,
+			"packets": 1000 * snap.Instances[sends].Packets.Rate,
+		}
+		for name, rate := range rates {
+			if (rate != 0) != on || on && rate < 100e9 {
+				t.Errorf("features %v: %s is limited to %d", on, name, rate)
+			}
+		}
+		if want := map[bool]config.Switch{false: config.SwitchOff, true: config.SwitchOn}[on]; cfg.Bursts.Measure != want || cfg.HeavyFlows.Measure != want {
+			t.Errorf("features %v: bursts %v, heavy flows %v", on, cfg.Bursts.Measure, cfg.HeavyFlows.Measure)
+		}
+	}
+}
+
 // Every frame of the benchmark must be one that policy admits, or the rates
 // would be those of drops; and where there are many rules, by the rule that it
 // is meant for.

@@ -70,7 +70,16 @@ network_acls:
 security_groups:
 `, s.CPU, s.MemoryMB(), hugepages, s.Mbufs(), socket, eal, flowIdle, entries, entries/2, slowPath, synSent)
 	b.WriteString(nitrodGroups(s))
-	b.WriteString("instances:\n  - id: i-a\n  - id: i-b\nenis:\n")
+	var features Features
+	if s.Features != nil {
+		features = *s.Features
+		b.WriteString(features.measuring())
+	}
+	b.WriteString("instances:\n")
+	for _, side := range []string{"a", "b"} {
+		fmt.Fprintf(&b, "  - id: i-%s\n%s", side, features.instanceLimits())
+	}
+	b.WriteString("enis:\n")
 	for i, e := range []struct {
 		side string
 		mac  net.HardwareAddr
@@ -84,7 +93,7 @@ security_groups:
     security_groups: [sg-%[1]s]
     port:
       device: "%[5]s"
-`, e.side, e.mac, e.ip[0], e.ip[1], dev[i])
+%[6]s`, e.side, e.mac, e.ip[0], e.ip[1], dev[i], features.eniLimits())
 	}
 	return b.String()
 }

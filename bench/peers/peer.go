@@ -23,6 +23,9 @@ type Setup struct {
 	NoHuge  bool     // the machine has no hugepages to give
 	TempDir string   // for sockets and configuration; the caller removes it
 	Rules   RuleSet
+	// Features are nitrod's settings; nil leaves them as a user has them who says
+	// nothing.
+	Features *Features
 	// Source changes the frames of Files, which then hold MinFrames; nil leaves
 	// them as they are, one or more for each flow of Spec.
 	Source *traffic.Source

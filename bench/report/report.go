@@ -22,6 +22,8 @@ type Report struct {
 	// GapsMissing says why Gaps is empty.
 	GapsMissing string  `json:"gaps_missing,omitempty"`
 	Reload      *Reload `json:"reload,omitempty"`
+	// Features are at several numbers of flows.
+	Features []Features `json:"features,omitempty"`
 }
 
 // Case is one line of the table. Rates are medians over the rounds, in million
