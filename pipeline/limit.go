@@ -58,7 +58,7 @@ func newLimiter(cfg *Config, buckets, enis, entries int) (l limiter, err error) 
 	if l.flowBlock, err = hugemem.Alloc[flowClock](entries + strayFlows); err != nil {
 		return l, err
 	}
-	if l.wheel, err = newWheel(capacity); err != nil {
+	if l.wheel, err = newWheel(capacity, enis); err != nil {
 		_ = l.flowBlock.Free()
 		return l, err
 	}
@@ -128,7 +128,7 @@ func (w *Worker) limitPacket(i int) {
 		}
 	}
 	slot := l.wheel.place(t.at, w.now, b.places[i], known)
-	if slot != 0 && l.wheel.full(slot) {
+	if slot != 0 && l.wheel.full(slot, m.ENI) {
 		w.countLimited(m, t.waits, true)
 		w.dropAt(i, drop.LimitQueueFull)
 		return
@@ -143,7 +143,7 @@ func (w *Worker) limitPacket(i int) {
 	if slot != 0 {
 		w.countLimited(m, t.waits, false)
 		born := w.bornOf(m)
-		b.take(i, l.wheel.put(slot, b.places[i], born))
+		b.take(i, l.wheel.put(slot, b.places[i], born, m.ENI))
 		m.Verdict = VerdictHold
 	}
 }

@@ -105,6 +105,27 @@ func TestExcessWaits(t *testing.T) {
 	}
 }
 
+// An ENI whose packets wait leaves room on the lcore for those of others.
+func TestWaitingIsShared(t *testing.T) {
+	o := defaultObjects()
+	o.ENIs[0].Out, o.ENIs[1].Out = waiting(mbit), waiting(mbit)
+	b := newBed(t, bedOptions{objects: o, config: func(c *Config) { c.LimitQueue = 12 }})
+	flood := func(from string) {
+		for i := range 40 {
+			b.inject(from, b.frame(from, b.ip(from, "app"), packet.UDP{SrcPort: uint16(i), DstPort: 80}, packet.Payload(make([]byte, 58))))
+		}
+	}
+	waits := func(id string) uint64 { return b.engine.Limited(b.eni(id))[LimitENIOut].Queued }
+	flood("web")
+	if b.settle(); waits("web") != 6 {
+		t.Errorf("%d packets of one ENI wait, of the 12 that the lcore holds", waits("web"))
+	}
+	flood("web2")
+	if b.settle(); waits("web2") != 3 {
+		t.Errorf("%d packets of another ENI wait beside it, of the 6 for which there was room", waits("web2"))
+	}
+}
+
 // Whatever limits are in force, come and go, however many lcores and whatever the
 // sizes: no flow's packets overtake each other, every packet is accounted for, and
 // one that is dropped is dropped for a limit.
@@ -327,7 +348,7 @@ func TestLimitAllocatesNothing(t *testing.T) {
 // order in which they came, and never early; a sorted list is its twin.
 func TestWheelTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w, err := newWheel(40)
+		w, err := newWheel(40, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,9 +359,11 @@ func TestWheelTwin(t *testing.T) {
 		}()
 		type entry struct{ slot, id uint64 }
 		var twin []entry
+		var held [2]int
 		now := rapid.Int64Range(1, 1<<40).Draw(t, "start")
 		for id := uint64(1); id < 200; id++ {
 			if rapid.Bool().Draw(t, "put") {
+				eni := rapid.Uint16Range(0, 1).Draw(t, "eni")
 				at := now + rapid.OneOf(rapid.Int64Range(0, 3000), rapid.Int64Range(0, 200_000_000)).Draw(t, "wait")
 				slot := w.place(at, now, id<<16, true)
 				if slot == 0 {
@@ -352,12 +375,14 @@ func TestWheelTwin(t *testing.T) {
 				if int64(slot<<slotShift) < at {
 					t.Fatalf("slot %d is before %d", slot, at)
 				}
-				if full := w.full(slot); full != (len(twin) == 40 || slot-w.cursor >= wheelSlots) {
+				if full := w.full(slot, eni); full != (held[eni] >= 40-len(twin) || slot-w.cursor >= wheelSlots) {
 					t.Fatalf("full is %v with %d packets", full, len(twin))
 				} else if full {
 					continue
 				}
-				w.put(slot, id<<16, id).desc.Buf = id
+				it := w.put(slot, id<<16, id, eni)
+				it.desc.Buf, it.meta.ENI = id, eni
+				held[eni]++
 				i := len(twin)
 				for i > 0 && twin[i-1].slot > slot {
 					i--
@@ -374,6 +399,7 @@ func TestWheelTwin(t *testing.T) {
 				if len(twin) == 0 || it.desc.Buf != twin[0].id || born != twin[0].id || int64(twin[0].slot<<slotShift) > now {
 					t.Fatalf("at %d packet %d leaves, want %v", now, it.desc.Buf, twin)
 				}
+				held[it.meta.ENI]--
 				twin = twin[1:]
 			}
 			if len(twin) != 0 && int64(twin[0].slot<<slotShift) <= now {

@@ -21,10 +21,12 @@ const (
 // long as the same buckets speak for them; where they do not, guard remembers
 // when the last one of a flow leaves, and no younger one leaves before.
 //
-// Limits: a fixed number of packets, and a fixed horizon. The guard tells flows by
-// 16 bits of their hash: a flow that shares them with a waiting one may wait as
-// long as that, but only after a change of policy or with its first packet, never
-// out of its order.
+// Limits: a fixed number of packets, and a fixed horizon. One ENI may have as many
+// packets here as there is room for others: one alone half of the room, two of them
+// a third each, and so on, so that however many fill it there is room for those of
+// another one. The guard tells flows by 16 bits of their hash: a flow that shares
+// them with a waiting one may wait as long as that, but only after a change of
+// policy or with its first packet, never out of its order.
 //
 // Thread-safety: it belongs to its lcore. The memory is off the heap, and costs
 // none that is not touched.
@@ -34,6 +36,7 @@ type wheel struct {
 	slots    []wheelSlot
 	occupied []uint64 // by slot, one bit
 	guard    []uint64 // by flow: the slot of its last packet
+	enis     []uint32 // packets by the ENI that sent them
 	free     uint32   // first of a list
 	used     uint32   // items at and above were never used
 	n        int
@@ -58,8 +61,8 @@ type wheelLink struct {
 	born uint64 // when the packet was put here, of both its ENIs
 }
 
-func newWheel(capacity int) (w wheel, err error) {
-	w.free = noWheelItem
+func newWheel(capacity, enis int) (w wheel, err error) {
+	w.free, w.enis = noWheelItem, make([]uint32, enis)
 	if w.itemBlock, err = hugemem.Alloc[item](capacity); err != nil {
 		return w, err
 	}
@@ -131,14 +134,15 @@ func (w *wheel) place(at, now int64, place uint64, known bool) uint64 {
 	return slot
 }
 
-// full reports whether there is no room for a packet in a slot.
-func (w *wheel) full(slot uint64) bool {
-	return w.n == len(w.items) || slot-w.cursor >= wheelSlots
+// full reports whether there is no room for a packet of an ENI in a slot.
+func (w *wheel) full(slot uint64, eni uint16) bool {
+	return int(w.enis[eni]) >= len(w.items)-w.n || slot-w.cursor >= wheelSlots
 }
 
-// put returns the place of a packet that waits in a slot for which there is room,
-// for the caller to fill.
-func (w *wheel) put(slot, place, born uint64) *item {
+// put returns the place of an ENI's packet that waits in a slot for which there is
+// room, for the caller to fill with one of that ENI.
+func (w *wheel) put(slot, place, born uint64, eni uint16) *item {
+	w.enis[eni]++
 	id := w.free
 	if id != noWheelItem {
 		w.free = w.links[id].next
@@ -195,7 +199,9 @@ func (w *wheel) take(slot uint64) (*item, uint64) {
 	born := l.born
 	l.next, w.free = w.free, id
 	w.n--
-	return &w.items[id], born
+	it := &w.items[id]
+	w.enis[it.meta.ENI]--
+	return it, born
 }
 
 // any takes a packet out whose time has not come, of a wheel that is not empty.

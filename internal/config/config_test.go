@@ -84,7 +84,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		File: "test.yaml",
 		Host: Host{
-			Lcores: LcoreSpec{Count: 1, CPUs: []int{3}}, Burst: 32, Memory: 256 * MiB, Hugepages: HugepagesAuto,
+			Lcores: LcoreSpec{Count: 1, CPUs: []int{3}}, Burst: 32, LimitQueue: 8192, Memory: 256 * MiB, Hugepages: HugepagesAuto,
 			Mbufs: 32768, DataRoom: 2 * KiB, Polling: PollingAdaptive, IdleSleep: 100 * time.Microsecond,
 			ControlSocket: "/run/nitrod/nitrod.sock", LogLevel: slog.LevelInfo, GCPercent: 400,
 		},

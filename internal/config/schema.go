@@ -88,6 +88,10 @@ type Host struct {
 	// Packets taken from one queue in one round.
 	Burst int `yaml:"burst" default:"32" min:"1" max:"64"`
 
+	// Packets that may wait for limits, for each lcore; those beyond it are dropped as `limit_queue_full`.
+	// One ENI may have as many of them as there is room for others. Each holds one of `mbufs`.
+	LimitQueue int `yaml:"limit_queue" default:"8192" min:"64" max:"1048576"`
+
 	// Memory that DPDK takes at start for packet buffers and its own objects.
 	Memory Size `yaml:"memory" default:"256MiB" min:"32MiB" max:"1024GiB"`
 

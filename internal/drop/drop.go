@@ -238,7 +238,7 @@ var infos = [Count]Info{
 	BWInAllowanceExceeded:      {"bw_in_allowance_exceeded", StageLimit, HalfIngress, "", "What the receiver's instance receives is above its bandwidth, and the packet would have had to wait for longer than a packet may."},
 	PPSAllowanceExceeded:       {"pps_allowance_exceeded", StageLimit, HalfEgress, "", "The sender's instance is above its packet rate, and the packet would have had to wait for longer than a packet may."},
 	PPSInAllowanceExceeded:     {"pps_in_allowance_exceeded", StageLimit, HalfIngress, "", "The receiver's instance is above its packet rate, and the packet would have had to wait for longer than a packet may (ENA: pps_allowance_exceeded)."},
-	LimitQueueFull:             {"limit_queue_full", StageLimit, "", "", "The packet would have to wait for a limit, and as many packets wait as the lcore holds."},
+	LimitQueueFull:             {"limit_queue_full", StageLimit, "", "", "The packet would have to wait for a limit, and as many packets wait as the lcore holds, or as one ENI may have among them."},
 	ENIRemoved:                 {"eni_removed", StageLimit, "", "", "The packet waited for a limit while the ENI that sent it or was to receive it was removed."},
 	TTLExpired:                 {"ttl_expired", StageRewrite, HalfEgress, "", "The TTL or hop limit does not suffice to cross the router."},
 	NoBuffer:                   {"no_buffer", StageRewrite, HalfIngress, "", "No packet buffer was to be had for the fragments of a packet that is longer than the destination ENI's MTU."},

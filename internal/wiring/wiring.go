@@ -22,7 +22,8 @@ const (
 func EngineConfig(cfg *config.Config) pipeline.Config {
 	c := pipeline.Config{
 		Burst: cfg.Host.Burst, SlowPathBudget: cfg.SlowPath.Budget, SlowPathQueue: cfg.SlowPath.Queue,
-		Redecide: cfg.SlowPath.Redecide, RedecideWithin: cfg.SlowPath.RedecideWithin,
+		LimitQueue: cfg.Host.LimitQueue,
+		Redecide:   cfg.SlowPath.Redecide, RedecideWithin: cfg.SlowPath.RedecideWithin,
 		ICMPErrors: cfg.Router.ICMPErrors, AdvertEvery: cfg.Router.AdvertInterval,
 		Flows: cfg.Tables.Flows, FlowIdle: cfg.Tables.FlowIdle, Sessions: cfg.Tables.Sessions,
 		PickupMidstream: cfg.Conntrack.TCPMidstream == config.MidstreamPickup,

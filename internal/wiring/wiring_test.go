@@ -15,7 +15,7 @@ import (
 // to be missing.
 func TestEngineConfig(t *testing.T) {
 	const text = `
-host: {polling: %, idle_sleep: 200us, burst: 16}
+host: {polling: %, idle_sleep: 200us, burst: 16, limit_queue: 99}
 tables: {flows: 2048, sessions: 4096, flow_idle: 7s}
 coalesce: {tx_usecs: 9, adaptive_rx: +}
 slow_path: {budget: 3, queue: 128}
@@ -44,7 +44,7 @@ bursts: {measure: on, rate: 40gbps, rate_share: 25, ring_share: 30, min_length: 
 	}
 	c := EngineConfig(load("adaptive"))
 	if c.Burst != 16 || c.Flows != 2048 || c.Sessions != 4096 || c.FlowIdle != 7*time.Second || c.SlowPathBudget != 3 ||
-		c.SlowPathQueue != 128 || c.PickupMidstream || !c.LiberalWindows ||
+		c.SlowPathQueue != 128 || c.LimitQueue != 99 || c.PickupMidstream || !c.LiberalWindows ||
 		c.Poll != (pipeline.PollConfig{Mode: pipeline.PollAdaptive, Sleep: 200 * time.Microsecond, Coalesce: pipeline.CoalesceConfig{TxUsecs: 9, Adaptive: true}}) {
 		t.Errorf("%+v", c)
 	}
