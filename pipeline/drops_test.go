@@ -108,6 +108,9 @@ var dropCases = map[drop.Reason]dropCase{
 		b.inject("web", ownedBy(b, 0, 9, "web2")...)
 		b.engine.workers[0].Round()
 	}, "web2"},
+	drop.LLQHeadersExceeded: {bedOptions{headers: 96}, sends(func(b *bed) []byte {
+		return b.frame("web", b.ip6("web", "app"), packet.TCP{SrcPort: 1, DstPort: 80, Flags: packet.TCPSyn, Options: make([]byte, 24)})
+	}), ""},
 	drop.TxQueueFull: {bedOptions{depth: 2}, func(b *bed) {
 		b.inject("web", b.udp("web", "app", 1, 80), b.udp("web", "app", 1, 80), b.udp("web", "app", 1, 80))
 	}, "app"},

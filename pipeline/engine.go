@@ -60,6 +60,12 @@ type Port struct {
 	Port   uint16 // number, as in pktio.Desc
 	Queues int    // transmit queues of the device
 	Depth  int    // of each of the guest's receive queues
+	// SendDepth is that of the queues with which the guest sends: what waits there is
+	// not here yet. Only readers are told of it; 0 where it is not known.
+	SendDepth int
+	// Headers is how many bytes of a packet's headers the guest's device takes, at
+	// least commonHeaders; 0: any number.
+	Headers int
 	// Polled tells the lcore that polls each receive queue of the device: those with
 	// which the guest sends. Nil: there are as many as Queues, polled by nobody knows
 	// whom.
@@ -96,8 +102,9 @@ type Engine struct {
 
 // guest is who is behind the port of an ENI.
 type guest struct {
-	id     string
-	queues uint16
+	id      string
+	queues  uint16
+	headers uint32 // as Port.Headers
 }
 
 // New makes an engine with one worker for each element of ios. Every ENI of the
@@ -175,7 +182,10 @@ func (e *Engine) admit(snap *policy.Snapshot, ports []Port) error {
 		case p.Queues < 1:
 			return errors.New("pipeline: port " + strconv.Itoa(int(p.Port)) + " has no queues")
 		}
-		e.guests[p.ENI] = guest{snap.ENI(p.ENI).ID, snap.ENIs[p.ENI].Queues}
+		if err := p.checkHeaders(); err != nil {
+			return err
+		}
+		e.guests[p.ENI] = guest{snap.ENI(p.ENI).ID, snap.ENIs[p.ENI].Queues, uint32(p.Headers)}
 	}
 	e.plan = newLimitPlan(e.guests)
 	e.clocks = make([]shaper.SharedClock, e.plan.buckets)

@@ -86,7 +86,7 @@ func (e *Engine) explain(eni uint16, frame []byte, start Explanation) (x Explana
 			return x
 		}
 	}
-	if x.Reason = parseFrame(frame, uint32(len(frame)), &v.snap.ENIs[eni], eni, k, m); x.Reason != drop.Unset {
+	if x.Reason = e.guests[eni].parse(frame, uint32(len(frame)), &v.snap.ENIs[eni], eni, k, m); x.Reason != drop.Unset {
 		return x
 	}
 	if v.snap.ENIs[eni].Flags&policy.IsServicePort != 0 {

@@ -194,8 +194,9 @@ func TestExplainIsWhatHappens(t *testing.T) {
 			sessions = rapid.SampledFrom([]int{16, 4096}).Draw(t, "sessions")
 		}
 		pickup, liberal := rapid.Bool().Draw(t, "pickup"), rapid.Bool().Draw(t, "liberal")
+		headers := rapid.SampledFrom([]int{0, 96, 224}).Draw(t, "headers")
 		bedOf := func(lcores int) *bed {
-			return newBed(t, bedOptions{lcores: lcores, slots: 512, objects: propertyObjects(), config: func(c *Config) {
+			return newBed(t, bedOptions{lcores: lcores, slots: 512, headers: headers, objects: propertyObjects(), config: func(c *Config) {
 				c.Flows, c.Sessions, c.PickupMidstream, c.LiberalWindows = flows, sessions, pickup, liberal
 			}})
 		}

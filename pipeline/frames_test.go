@@ -262,7 +262,7 @@ func (f *frameMaker) ip(t *rapid.T, eni, kind string) []byte {
 			if ext == packet.ProtoFragment {
 				chain = append(chain, packet.IPv6Frag{More: rapid.Bool().Draw(t, "more"), ID: 1})
 			} else {
-				chain = append(chain, packet.IPv6Ext{Proto: ext, Data: make([]byte, 6)})
+				chain = append(chain, packet.IPv6Ext{Proto: ext, Data: make([]byte, rapid.SampledFrom([]int{6, 6, 30, 134}).Draw(t, "long"))})
 			}
 		}
 		next = 0 // by the chain

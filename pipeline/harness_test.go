@@ -45,6 +45,7 @@ type bedOptions struct {
 	objects *policy.Objects // defaultObjects if nil
 	port    func(eni string) simport.PortConfig
 	depth   int // of the guests' receive queues; 1024 if 0
+	headers int // as Port.Headers, of the ENIs
 	slots   int // of the pool; 8192 if 0
 }
 
@@ -88,6 +89,9 @@ func newBed(t tb, o bedOptions) *bed {
 		p := simport.NewPort(b.pool, pc)
 		b.ports = append(b.ports, p)
 		port := Port{ENI: uint16(i), Port: p.ID(), Queues: n, Depth: o.depth}
+		if !b.snap.ENIs[i].Outside() {
+			port.Headers = o.headers
+		}
 		for q := range n {
 			queues[next%o.lcores] = append(queues[next%o.lcores], simport.Queue{Port: p, Queue: q})
 			port.Polled = append(port.Polled, uint16(next%o.lcores))

@@ -66,7 +66,7 @@ func (w *Worker) parsePort(i int) int {
 		d := &b.desc[i]
 		r := drop.PortWithoutENI
 		if eni != noENI {
-			r = parseFrame(pktio.Bytes(d.Data, d.Len), d.PktLen, &w.enis[eni], eni, &b.keys[i], &b.meta[i])
+			r = w.engine.guests[eni].parse(pktio.Bytes(d.Data, d.Len), d.PktLen, &w.enis[eni], eni, &b.keys[i], &b.meta[i])
 		}
 		if r != drop.Unset {
 			w.refuse(d, eni, r)

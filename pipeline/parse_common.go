@@ -119,7 +119,7 @@ func common6(frame []byte, total uint32, flags uint16, keyFlags uint8, vpc, inde
 		}
 		tcp := (*[20]byte)(frame[ethHeader+ipv6Header:])
 		offset := uint32(tcp[12] >> 4 * 4)
-		if offset < 20 || offset > payload {
+		if offset-20 > 20 || offset > payload { // more than commonHeaders, or fewer than TCP's own
 			return false
 		}
 		m.Seq, m.Ack, m.TCPFlags = be.Uint32(tcp[4:8]), be.Uint32(tcp[8:12]), tcp[13]

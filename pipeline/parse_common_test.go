@@ -28,7 +28,7 @@ func TestParseCommonTwin(t *testing.T) {
 		sp, dp := rapid.Uint16().Draw(t, "sport"), rapid.Uint16().Draw(t, "dport")
 		if rapid.Bool().Draw(t, "tcp") {
 			layers = append(layers, packet.TCP{SrcPort: sp, DstPort: dp, Flags: rapid.Byte().Draw(t, "flags"),
-				Seq: rapid.Uint32().Draw(t, "seq"), Ack: rapid.Uint32().Draw(t, "ack"), Window: rapid.Uint16().Draw(t, "window"), Options: make([]byte, 4*rapid.IntRange(0, 3).Draw(t, "options"))})
+				Seq: rapid.Uint32().Draw(t, "seq"), Ack: rapid.Uint32().Draw(t, "ack"), Window: rapid.Uint16().Draw(t, "window"), Options: make([]byte, 4*rapid.IntRange(0, 10).Draw(t, "options"))})
 		} else {
 			layers = append(layers, packet.UDP{SrcPort: sp, DstPort: dp})
 		}
@@ -50,6 +50,9 @@ func TestParseCommonTwin(t *testing.T) {
 			return
 		}
 		taken++
+		if m.headers(frame) > commonHeaders {
+			t.Fatalf("parseCommon took headers of %d bytes", m.headers(frame))
+		}
 		if r := parseFrame(frame, total, eni, 7, &k2, &m2); r != drop.Unset || k != k2 || m != m2 {
 			t.Fatalf("parseFrame says %v\n%+v\n%+v\nparseCommon\n%+v\n%+v", r, k2, m2, k, m)
 		}

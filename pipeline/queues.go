@@ -130,6 +130,7 @@ type ReceiveRing struct {
 // port's device.
 type SendRing struct {
 	SendCounts
+	Depth int // packets that may wait there for the lcore, or 0 where that is not known
 	Lcore int // that polls it, or -1 where that is not known
 }
 
@@ -148,7 +149,7 @@ func (e *Engine) Rings(eni uint16) (receive []ReceiveRing, send []SendRing) {
 	}
 	p := &e.ports[at]
 	for q := range p.sendQueues() {
-		ring := SendRing{Lcore: -1}
+		ring := SendRing{Depth: p.SendDepth, Lcore: -1}
 		if p.Polled != nil {
 			ring.Lcore = int(p.Polled[q])
 		}

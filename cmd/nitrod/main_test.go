@@ -268,7 +268,7 @@ func someQueues() []control.ENIQueues {
 				{Packets: 300, Bytes: 30000, Depth: 1024, Waiting: 7, HighWater: 1024, Overruns: 90},
 				{Packets: 100, Bytes: 10000, Depth: 1024, HighWater: 32, Lcore: 1},
 			},
-			Tx: []control.TxQueue{{Packets: 500, Bytes: 50000}, {Packets: 100, Bytes: 10000, Lcore: 1}},
+			Tx: []control.TxQueue{{Packets: 500, Bytes: 50000, Depth: 512}, {Packets: 100, Bytes: 10000, Depth: 512, Lcore: 1}},
 		},
 		{
 			ENI: "app", Port: "net_null0",

@@ -56,11 +56,14 @@ func printQueues(w io.Writer, enis []control.ENIQueues) {
 			fmt.Fprintf(w, "%s\trx %d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", e.ENI, n, q.Lcore, q.Packets, q.Bytes, q.Depth, q.Waiting, q.HighWater, q.Overruns)
 		}
 		for n, q := range e.Tx {
-			lcore := "-"
+			lcore, depth := "-", "-"
 			if q.Lcore >= 0 {
 				lcore = strconv.Itoa(q.Lcore)
 			}
-			fmt.Fprintf(w, "%s\ttx %d\t%s\t%d\t%d\t-\t-\t-\t-\n", e.ENI, n, lcore, q.Packets, q.Bytes)
+			if q.Depth != 0 {
+				depth = strconv.Itoa(q.Depth)
+			}
+			fmt.Fprintf(w, "%s\ttx %d\t%s\t%d\t%d\t%s\t-\t-\t-\n", e.ENI, n, lcore, q.Packets, q.Bytes, depth)
 		}
 	}
 	fmt.Fprintf(w, "\nENI\tPORT\tRX OVERRUNS\tRX DROPS\tTX DROPS\n")

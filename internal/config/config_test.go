@@ -54,8 +54,8 @@ func TestExample(t *testing.T) {
 		t.Errorf("ENI web (-want +got):\n%s", diff)
 	}
 	wantPorts := []Port{
-		{ENI: "web", Tap: &Tap{Name: "web0", Namespace: "web", CreateNamespace: true, Configure: true}, RxQueues: 1, TxQueues: 1, RxRing: 1024},
-		{ENI: "app", Tap: &Tap{Name: "app0", Namespace: "app", CreateNamespace: true, Configure: true}, RxQueues: 1, TxQueues: 1, RxRing: 1024},
+		{ENI: "web", Tap: &Tap{Name: "web0", Namespace: "web", CreateNamespace: true, Configure: true}, RxQueues: 1, TxQueues: 1, RxRing: 1024, TxRing: 512, LLQ: LLQWide},
+		{ENI: "app", Tap: &Tap{Name: "app0", Namespace: "app", CreateNamespace: true, Configure: true}, RxQueues: 1, TxQueues: 1, RxRing: 1024, TxRing: 512, LLQ: LLQWide},
 	}
 	if diff := cmp.Diff(wantPorts, cfg.Ports, cmpopts.IgnoreTypes(policy.Pos{})); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)
@@ -252,6 +252,30 @@ func TestPortQueues(t *testing.T) {
 			addresses: [10.0.0.10], security_groups: [g], %s, port: {%s}}]`, tt.eni, tt.port))
 		if p := cfg.Ports[0]; p.RxQueues != tt.rx || p.TxQueues != tt.tx {
 			t.Errorf("%s, %s: %d and %d queues, want %d and %d", tt.eni, tt.port, p.RxQueues, p.TxQueues, tt.rx, tt.tx)
+		}
+	}
+}
+
+func TestPortRings(t *testing.T) {
+	tests := []struct {
+		owner, port string
+		tx, headers int
+	}{
+		{"enis", "", 512, 224},
+		{"enis", ", tx_ring: 1024", 1024, 224},
+		{"enis", ", llq: normal", 1024, 96},
+		{"enis", ", llq: off, tx_ring: 256", 256, 0},
+		{"internet_gateways", "", 1024, 0},
+	}
+	for _, tt := range tests {
+		text := fmt.Sprintf(`enis: [{id: e, instance: i, subnet: s, mac: 02:00:00:00:00:01,
+			addresses: [10.0.0.10], security_groups: [g], port: {device: net_null0%s}}]`, tt.port)
+		if tt.owner != "enis" {
+			text = fmt.Sprintf(`internet_gateways: [{id: g, vpc: v, mac: 02:00:00:00:00:01, queues: 1, port: {device: net_null0%s}}]`, tt.port)
+		}
+		p := mustParse(t, text).Ports[0]
+		if p.TxRing != tt.tx || p.LLQ.Headers() != tt.headers {
+			t.Errorf("%s%s: a ring of %d and headers of %d, want %d and %d", tt.owner, tt.port, p.TxRing, p.LLQ.Headers(), tt.tx, tt.headers)
 		}
 	}
 }

@@ -92,7 +92,8 @@ func (d *decoder) port(e *portOwner) {
 	if p.TxQueues == 0 {
 		p.TxQueues = *e.queues
 	}
-	if !d.ok(e.queues, &p.RxQueues, &p.TxQueues, &p.RxRing) {
+	d.rings(e)
+	if !d.ok(e.queues, &p.RxQueues, &p.TxQueues) {
 		return
 	}
 	if p.TxQueues > *e.queues {
@@ -105,7 +106,28 @@ func (d *decoder) port(e *portOwner) {
 		}
 		d.fail(at, p.Pos, "a tap has its queues in pairs, but %s %q has %d rx_queues and %d tx_queues", e.noun, e.id, p.RxQueues, p.TxQueues)
 	}
-	if bits.OnesCount(uint(p.RxRing)) != 1 {
+}
+
+// rings applies the defaults of a port's rings that come from others and checks
+// them.
+func (d *decoder) rings(e *portOwner) {
+	p := e.port
+	if e.noun != "ENI" {
+		if d.given(&p.LLQ) {
+			d.fail(&p.LLQ, p.Pos, "llq in port of %s %q: only an ENI's device has limits for headers", e.noun, e.id)
+		}
+		p.LLQ = LLQOff
+	}
+	if p.TxRing == 0 {
+		p.TxRing = 1024
+		if p.LLQ == LLQWide {
+			p.TxRing = 512
+		}
+	}
+	if d.ok(&p.RxRing) && bits.OnesCount(uint(p.RxRing)) != 1 {
 		d.fail(&p.RxRing, p.Pos, "rx_ring of %s %q must be a power of two, not %d", e.noun, e.id, p.RxRing)
+	}
+	if d.ok(&p.TxRing) && bits.OnesCount(uint(p.TxRing)) != 1 {
+		d.fail(&p.TxRing, p.Pos, "tx_ring of %s %q must be a power of two, not %d", e.noun, e.id, p.TxRing)
 	}
 }

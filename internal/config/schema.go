@@ -355,10 +355,42 @@ type Port struct {
 	TxQueues int `yaml:"tx_queues" min:"1" max:"128"`
 
 	// Depth of each of the guest's receive rings, a power of two: so many packets may wait for the
-	// guest before more are dropped as `tx_queue_full`. Default and range are ENA's.
+	// guest before more are dropped as `tx_queue_full`. A device's own transmit rings get the same
+	// depth, as far as its driver has it. Default and range are ENA's.
 	RxRing int `yaml:"rx_ring" default:"1024" min:"256" max:"16384"`
 
+	// Depth of each of the rings with which the guest sends, a power of two: so many packets may wait
+	// there until nitrod takes them. It is the length of a tap's queues in the kernel, and the depth of
+	// a device's receive rings as far as its driver has it. Default: 512 with `llq: wide`, else 1024.
+	TxRing int `yaml:"tx_ring" min:"256" max:"1024"`
+
+	// How many bytes of a packet's headers the guest's device takes, as ENA's low-latency queues have
+	// it: `wide` 224, `normal` 96, `off` any number. A packet with longer ones is dropped as
+	// `llq_headers_exceeded`. Only for ENIs.
+	LLQ LLQ `yaml:"llq" default:"wide" enum:"wide,normal,off"`
+
 	Pos policy.Pos
+}
+
+// LLQ is how an ENI's device takes the headers of what the guest sends.
+type LLQ string
+
+// The values of LLQ.
+const (
+	LLQWide   LLQ = "wide"
+	LLQNormal LLQ = "normal"
+	LLQOff    LLQ = "off"
+)
+
+// Headers returns how many bytes of headers the device takes; 0 is any number.
+func (l LLQ) Headers() int {
+	switch l {
+	case LLQWide:
+		return 224
+	case LLQNormal:
+		return 96
+	}
+	return 0
 }
 
 // Tap is a persistent tap interface that nitrod makes and removes.

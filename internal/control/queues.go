@@ -35,6 +35,7 @@ type RxQueue struct {
 type TxQueue struct {
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
+	Depth   int    `json:"depth"` // packets that may wait for the lcore; 0 where that is not known
 	Lcore   int    `json:"lcore"` // that polls it; -1 where that is not known
 }
 
@@ -64,7 +65,7 @@ func (s *Server) queuesOf(snap *policy.Snapshot, eni uint16) ENIQueues {
 		q.Rx = append(q.Rx, RxQueue{r.Packets, r.Bytes, r.Depth, r.Waiting, r.HighWater, r.Overruns, r.Lcore})
 	}
 	for _, r := range tx {
-		q.Tx = append(q.Tx, TxQueue{r.Packets, r.Bytes, r.Lcore})
+		q.Tx = append(q.Tx, TxQueue{r.Packets, r.Bytes, r.Depth, r.Lcore})
 	}
 	return q
 }

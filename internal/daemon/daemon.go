@@ -168,7 +168,8 @@ func (d *daemon) makeEngine() error {
 		if !ok {
 			return fmt.Errorf("port %s belongs to no ENI", p.device())
 		}
-		port := pipeline.Port{ENI: eni, Port: p.ID(), Queues: p.TxQueues(), Depth: cfg.Ports[i].RxRing}
+		port := wiring.Port(cfg, i, &d.snap.ENIs[eni])
+		port.ENI, port.Port, port.Queues = eni, p.ID(), p.TxQueues()
 		for q := range p.RxQueues() {
 			lcore := next % len(lcores)
 			queues[lcore] = append(queues[lcore], dpdk.RxQueue{Port: p.Port, Queue: q})

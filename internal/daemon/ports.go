@@ -73,7 +73,7 @@ func (d *daemon) openPort(c *config.Port, eni *policy.ENIRecord) (*port, error) 
 	if c.Tap != nil {
 		t, err := dpdk.OpenTap(dpdk.TapConfig{
 			Name: c.Tap.Name, Netns: c.Tap.Namespace, CreateNetns: c.Tap.CreateNamespace,
-			MAC: eni.MAC[:], MTU: int(eni.MTU), Queues: c.RxQueues, Pool: d.pool,
+			MAC: eni.MAC[:], MTU: int(eni.MTU), Queues: c.RxQueues, SendRing: c.TxRing, Pool: d.pool,
 		})
 		if err != nil {
 			return nil, err
@@ -81,7 +81,7 @@ func (d *daemon) openPort(c *config.Port, eni *policy.ENIRecord) (*port, error) 
 		return &port{Port: t.Port, tap: t}, nil
 	}
 	p, err := dpdk.OpenPort(dpdk.PortConfig{
-		Device: c.Device, Pool: d.pool, RxQueues: c.RxQueues, TxQueues: c.TxQueues, MTU: int(eni.MTU),
+		Device: c.Device, Pool: d.pool, RxQueues: c.RxQueues, TxQueues: c.TxQueues, RxDesc: c.TxRing, TxDesc: c.RxRing, MTU: int(eni.MTU),
 		Interrupts: d.cfg.Host.Polling == config.PollingInterrupt,
 	})
 	if err != nil {

@@ -24,7 +24,10 @@ type TapConfig struct {
 	MTU int
 	// Queues is the number of queues in each direction, 1 to 16; 0 means 1.
 	Queues int
-	Pool   *Pool
+	// SendRing is how many packets of the guest's may wait at each queue for the
+	// port to take them; 0 leaves it to the kernel.
+	SendRing int
+	Pool     *Pool
 }
 
 // Tap is an open tap. Closing it leaves the interface in place, with its
@@ -101,7 +104,7 @@ func (t *Tap) open(c TapConfig) error {
 	if err != nil {
 		return undo(err)
 	}
-	if err := finishTap(c.Name, c.MAC, c.MTU); err != nil {
+	if err := finishTap(&c); err != nil {
 		return undo(errors.Join(err, port.Close()))
 	}
 	t.Port = port

@@ -106,18 +106,23 @@ func attachTap(name string) error {
 	return nil
 }
 
-// finishTap gives the kernel's interface its MTU, and checks that the driver
-// left the rest as it should be.
-func finishTap(name string, mac net.HardwareAddr, mtu int) error {
-	link, err := netlink.LinkByName(name)
+// finishTap gives the kernel's interface its MTU and the length of its queues,
+// and checks that the driver left the rest as it should be.
+func finishTap(c *TapConfig) error {
+	link, err := netlink.LinkByName(c.Name)
 	if err != nil {
 		return err
 	}
-	if link.Attrs().HardwareAddr.String() != mac.String() {
-		return fmt.Errorf("the driver changed its MAC from %s to %s", mac, link.Attrs().HardwareAddr)
+	if link.Attrs().HardwareAddr.String() != c.MAC.String() {
+		return fmt.Errorf("the driver changed its MAC from %s to %s", c.MAC, link.Attrs().HardwareAddr)
 	}
-	if err := netlink.LinkSetMTU(link, mtu); err != nil {
-		return fmt.Errorf("setting its MTU to %d: %w", mtu, err)
+	if err := netlink.LinkSetMTU(link, c.MTU); err != nil {
+		return fmt.Errorf("setting its MTU to %d: %w", c.MTU, err)
+	}
+	if c.SendRing != 0 {
+		if err := netlink.LinkSetTxQLen(link, c.SendRing); err != nil {
+			return fmt.Errorf("setting the length of its queues to %d: %w", c.SendRing, err)
+		}
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("bringing it up: %w", err)

@@ -313,3 +313,29 @@ func linksOf(t *testing.T, ns string) (names []string) {
 	}
 	return names
 }
+
+// The guest's sending rings are the tap's queues in the kernel, also where the tap
+// was there before.
+func TestTapSendRing(t *testing.T) {
+	needTap(t)
+	ns := testNetns(t)
+	pool := smallPool(t)
+	for _, ring := range []int{256, 512} {
+		tap, err := OpenTap(TapConfig{Name: "eth0", Netns: ns, MAC: guestMAC, Pool: pool, Queues: 2, SendRing: ring})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inGuest(t, ns, func(l netlink.Link) error {
+			if n := l.Attrs().TxQLen; n != ring {
+				t.Errorf("the tap's queues hold %d packets, want %d", n, ring)
+			}
+			return nil
+		})
+		if err := tap.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := RemoveTap("eth0", ns); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -77,6 +77,7 @@ const (
 	UDPTruncated
 	UDPBadLength
 	ICMPTruncated
+	LLQHeadersExceeded
 	SourceMACSpoofed
 	Broadcast
 	Multicast
@@ -181,6 +182,7 @@ var infos = [Count]Info{
 	UDPTruncated:               {"udp_truncated", StageParse, "", "", "The packet ends before its UDP header does."},
 	UDPBadLength:               {"udp_bad_length", StageParse, "", "", "The UDP length is below 8 bytes or beyond the packet."},
 	ICMPTruncated:              {"icmp_truncated", StageParse, "", "", "The packet ends before its ICMP or ICMPv6 header does."},
+	LLQHeadersExceeded:         {"llq_headers_exceeded", StageParse, HalfEgress, "", "The packet's headers are longer than the sending ENI's device takes them (llq)."},
 	SourceMACSpoofed:           {"source_mac_spoofed", StageParse, HalfEgress, "ENI_ADDRESS_RESTRICTION", "The source MAC is not the one of the sending ENI."},
 	Broadcast:                  {"broadcast", StageParse, HalfEgress, "PROTOCOL_RESTRICTION", "A VPC carries no broadcast, and the frame is not one that nitrod answers itself."},
 	Multicast:                  {"multicast", StageParse, HalfEgress, "PROTOCOL_RESTRICTION", "A VPC carries no multicast, and the frame is not one that nitrod answers itself."},

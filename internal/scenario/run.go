@@ -186,11 +186,9 @@ func (r *run) start() {
 		n := int(r.snap.ENIs[i].Queues)
 		p := simport.NewPort(r.pool, simport.PortConfig{RxQueues: n, TxQueues: n, RxDepth: slots, TxDepth: taken})
 		r.ports = append(r.ports, p)
-		depth := 1024
-		if i < len(r.cfg.Ports) && r.cfg.Ports[i].RxRing != 0 {
-			depth = r.cfg.Ports[i].RxRing
-		}
-		attached = append(attached, pipeline.Port{ENI: uint16(i), Port: p.ID(), Queues: n, Depth: depth})
+		port := wiring.Port(r.cfg, i, &r.snap.ENIs[i])
+		port.ENI, port.Port, port.Queues = uint16(i), p.ID(), n
+		attached = append(attached, port)
 		for q := range n {
 			queues[next%r.lcores] = append(queues[next%r.lcores], simport.Queue{Port: p, Queue: q})
 			next++

@@ -29,7 +29,9 @@ func Offline(cfg *config.Config, snap *policy.Snapshot) (e *pipeline.Engine, fre
 		n := int(snap.ENIs[i].Queues)
 		p := simport.NewPort(pool, simport.PortConfig{RxQueues: n, TxQueues: n, RxDepth: 1, TxDepth: 1})
 		ports = append(ports, p)
-		attached = append(attached, pipeline.Port{ENI: uint16(i), Port: p.ID(), Queues: n, Depth: depth})
+		port := Port(cfg, i, &snap.ENIs[i])
+		port.ENI, port.Port, port.Queues, port.Depth = uint16(i), p.ID(), n, depth
+		attached = append(attached, port)
 		for q := range n {
 			queues = append(queues, simport.Queue{Port: p, Queue: q})
 		}
