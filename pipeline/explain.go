@@ -3,6 +3,7 @@ package pipeline
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/hash"
@@ -40,6 +41,9 @@ type Explanation struct {
 
 	Datagram Datagram // of a fragment: what is known of its datagram
 
+	Limits []LimitSays   // that speak for the packet, in the order in which they are asked
+	Wait   time.Duration // for which they let it wait before it goes on
+
 	Policy policy.Trace // the steps of policy, also where the flow cache spares them
 
 	by     policy.Decision // what policy says, unless the flow cache spares it
@@ -57,8 +61,8 @@ func (x *Explanation) trace() *policy.Trace {
 
 // Explain says what the datapath would do with a frame that ENI eni sends now.
 // It walks the datapath's own functions over copies of its tables and changes
-// nothing. It does not foresee that the store of fragments is full, or that an
-// ENI's rate of them is used up.
+// nothing. It does not foresee that the store of fragments is full, that an ENI's
+// rate of them is used up, or that as many packets wait for limits as can.
 //
 // Thread-safety: any goroutine, beside running lcores.
 func (e *Engine) Explain(eni uint16, frame []byte) Explanation {
@@ -118,6 +122,9 @@ func (e *Engine) explain(eni uint16, frame []byte, start Explanation) (x Explana
 			}
 		}
 		x.flow(e, v, frame)
+	}
+	if x.Verdict == VerdictForward {
+		x.limit(e, v, uint32(len(frame)))
 	}
 	if x.Verdict == VerdictForward {
 		x.rewrite(v, frame)

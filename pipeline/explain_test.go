@@ -43,10 +43,19 @@ func (b *bed) fateAt(eni uint16, frame []byte) outcome {
 // waited for: it sees what becomes of all.
 func (b *bed) fatesAt(eni uint16, frame []byte) []outcome {
 	b.t.Helper()
+	return b.fatesOf(eni, 1, func() {
+		if !b.ports[eni].Inject(0, frame) {
+			b.t.Fatal("the port takes no more frames")
+		}
+	})
+}
+
+// fatesOf sees what becomes of n new frames of an ENI, and of those that have
+// waited, when something happens.
+func (b *bed) fatesOf(eni uint16, frames int, happens func()) []outcome {
+	b.t.Helper()
 	before := b.stats()
-	if !b.ports[eni].Inject(0, frame) {
-		b.t.Fatal("the port takes no more frames")
-	}
+	happens()
 	after := b.settle()
 	var all []outcome
 	for r := range after.Drops {
@@ -81,14 +90,30 @@ func (b *bed) fatesAt(eni uint16, frame []byte) []outcome {
 	for range after.Held() - before.Held() {
 		all = append(all, outcome{verdict: VerdictHold, egress: noENI})
 	}
-	if int64(len(all)) != 1+max(0, before.Held()-after.Held()) {
-		b.t.Fatalf("of one frame and %d that waited became %+v", before.Held()-after.Held(), all)
+	if int64(len(all)) != int64(frames)+max(0, before.Held()-after.Held()) {
+		b.t.Fatalf("of %d frames and %d that waited became %+v", frames, before.Held()-after.Held(), all)
 	}
 	return all
 }
 
+// limited counts the packets that wait for limits.
+func (b *bed) limited() (n int) {
+	for _, w := range b.engine.workers {
+		n += w.limits.wheel.n
+	}
+	return n
+}
+
 // said is an explanation in the same words.
 func said(x *Explanation) outcome {
+	if x.Wait > 0 {
+		return outcome{verdict: VerdictHold, egress: noENI}
+	}
+	return saidInTheEnd(x)
+}
+
+// saidInTheEnd is said of a packet whose limits have let it go.
+func saidInTheEnd(x *Explanation) outcome {
 	switch x.Verdict {
 	case VerdictForward, VerdictAnswer:
 		return outcome{verdict: x.Verdict, egress: x.Egress, queue: int(x.Queue), pieces: x.Fragments}
@@ -176,6 +201,26 @@ var changes = map[string]func(o *policy.Objects){
 	},
 }
 
+// limitChanges are changes as well. Limits across lcores depend on which lcore has
+// borrowed what, so that they are no part of what engines with other lcores agree on.
+var limitChanges = map[string]func(o *policy.Objects){
+	"limits of an ENI": func(o *policy.Objects) {
+		slow := policy.Limit{Rate: 64_000, Burst: 1514, Delay: 20 * time.Millisecond}
+		o.ENIs[2].In, o.ENIs[2].Out, o.ENIs[2].Queue = slow, policy.Limit{Rate: 128_000, Burst: 1514}, slow
+	},
+	"limits of an instance": func(o *policy.Objects) {
+		l := policy.Limit{Rate: 256_000, Burst: 1514, Delay: 8 * time.Millisecond}
+		o.Instances[0].Out = policy.Bandwidth{Limit: l, Baseline: 64_000, Credits: 3000}
+		o.Instances[0].In = policy.Bandwidth{Limit: l, Baseline: 256_000}
+		o.Instances[0].Packets = policy.Limit{Rate: 100, Burst: 5, Delay: 15 * time.Millisecond}
+	},
+	"no limits": func(o *policy.Objects) {
+		o.ENIs[2].In, o.ENIs[2].Out, o.ENIs[2].Queue = policy.Limit{}, policy.Limit{}, policy.Limit{}
+		in := &o.Instances[0]
+		in.In, in.Out, in.Packets = policy.Bandwidth{}, policy.Bandwidth{}, policy.Limit{}
+	},
+}
+
 // changesShift keeps app at its place in the list after web2 has gone.
 func changesShift(o *policy.Objects) { o.ENIs[1], o.ENIs[2] = o.ENIs[2], o.ENIs[1] }
 
@@ -217,6 +262,13 @@ func TestExplainIsWhatHappens(t *testing.T) {
 				b.policy(changes[name])
 				cold.policy(changes[name])
 			},
+			"limits": func(t *rapid.T) {
+				if lcores == 1 {
+					name := rapid.SampledFrom(sortedNames(limitChanges)).Draw(t, "limits")
+					b.policy(limitChanges[name])
+					cold.policy(limitChanges[name])
+				}
+			},
 			"frames": func(t *rapid.T) {
 				for range rapid.IntRange(1, 12).Draw(t, "frames") {
 					frameStep(t, b, cold, &f)
@@ -246,5 +298,35 @@ func frameStep(t *rapid.T, b, cold *bed, f *frameMaker) {
 	cold.forget()
 	if slow := cold.fatesAt(cold.eni(eni), frame); !slices.Equal(slow, got) {
 		t.Fatalf("%s from %s:\nwith a flow cache %+v,\nwithout           %+v\n%+v", packet.Summary(frame), eni, got, slow, x)
+	}
+	waitStep(t, b, cold, eni, &x)
+}
+
+// waitStep lets packets that wait for limits go, and sees what becomes of them.
+func waitStep(t *rapid.T, b, cold *bed, eni string, x *Explanation) {
+	if b.limited() == 0 {
+		return
+	}
+	alone := b.limited() == 1 && x.Wait != 0
+	early := x.Wait - 1
+	if alone && early > 0 {
+		b.clock.advance(early)
+		cold.clock.advance(early)
+		if b.settle(); b.limited() != 1 {
+			t.Fatalf("a packet that was to wait for %v left before", x.Wait)
+		}
+	} else {
+		early = 0
+	}
+	rest := 20*time.Millisecond - early + 1<<slotShift // the longest delay here, and a slot
+	if alone {
+		rest = x.Wait - early + 1<<slotShift
+	}
+	var ends [2][]outcome
+	for i, d := range []*bed{b, cold} {
+		ends[i] = d.fatesOf(d.eni(eni), 0, func() { d.clock.advance(rest) })
+	}
+	if b.limited() != 0 || !slices.Equal(ends[0], ends[1]) || alone && !slices.Contains(ends[0], saidInTheEnd(x)) {
+		t.Fatalf("what waited from %s became %+v, and without a flow cache %+v\n%+v", eni, ends[0], ends[1], x)
 	}
 }

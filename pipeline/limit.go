@@ -6,6 +6,7 @@ import (
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/internal/hugemem"
 	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/internal/relaxed"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
 	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
@@ -202,7 +203,8 @@ func (w *Worker) flowClock(i int) (*flowClock, bool) {
 	if f.place == place {
 		return f, true
 	}
-	*f = flowClock{place: place}
+	f.clock.Reset()
+	relaxed.Store64(&f.place, place)
 	return f, false
 }
 

@@ -136,8 +136,11 @@ func printExplanation(w io.Writer, x *control.Explanation) {
 	}
 	for _, l := range x.Limits {
 		bites := ""
-		if l.Bites {
+		switch {
+		case l.Bites:
 			bites = "\texceeded"
+		case l.WaitNS != 0:
+			bites = "\twaits"
 		}
 		fmt.Fprintf(w, "limit\t%s%s\t%s\n", l.Name, bites, l.Text)
 	}
@@ -152,7 +155,11 @@ func printExplanation(w io.Writer, x *control.Explanation) {
 		}
 		fmt.Fprintf(w, "verdict\tdrop: %s%s\n\t%s\n", x.Reason, code, x.Help)
 	case x.Verdict == "forward":
-		fmt.Fprintf(w, "verdict\tforward to ENI %s, its receive queue %d\n", x.Egress, x.Queue)
+		after := ""
+		if x.WaitNS != 0 {
+			after = ", after " + time.Duration(x.WaitNS).Round(time.Microsecond).String()
+		}
+		fmt.Fprintf(w, "verdict\tforward to ENI %s, its receive queue %d%s\n", x.Egress, x.Queue, after)
 	default:
 		fmt.Fprintf(w, "verdict\t%s\n", x.Verdict)
 	}

@@ -302,7 +302,8 @@ func explain(t *testing.T, w http.ResponseWriter, req *control.ExplainRequest, a
 		}
 		answer(w, control.Explanation{
 			Packet: "IPv4 10.0.1.10 > 10.0.2.10 ICMP", Verdict: "forward", ENI: "web", Class: "flow", Shard: 7, Lcore: 1, Cache: "hit",
-			Session: "icmp, reply direction", LeftNS: 29_500_400_000, Egress: "app", Queue: 3,
+			Session: "icmp, reply direction", LeftNS: 29_500_400_000, Egress: "app", Queue: 3, WaitNS: 1_200_000,
+			Limits: []control.Limit{{Name: "bw_out_allowance_exceeded", Of: "web", WaitNS: 1_200_000, Text: "Instance web lets it wait."}},
 		})
 	default:
 		want := control.ExplainRequest{Protocol: "tcp", Src: "10.0.1.10", Dst: "10.0.2.10", SrcPort: 40000, DstPort: 8080, TCPFlags: "S"}

@@ -235,7 +235,8 @@ type Explanation struct {
 	Egress   string        `json:"egress,omitempty"`
 	Queue    int           `json:"queue"`
 	QueueWhy string        `json:"queue_why,omitempty"`
-	Limits   []Limit       `json:"limits,omitempty"` // that such packets may meet
+	Limits   []Limit       `json:"limits,omitempty"`  // that such packets may meet
+	WaitNS   int64         `json:"wait_ns,omitempty"` // for which they would let it wait before it goes on
 	Steps    []policy.Step `json:"steps"`
 	Reply    *Reply        `json:"reply,omitempty"` // if it was asked for and there is one
 }
@@ -246,7 +247,9 @@ type Limit struct {
 	Of    string `json:"of"`   // the instance or the ENI
 	Left  int64  `json:"left"` // of what Text says
 	Bites bool   `json:"bites"`
-	Text  string `json:"text"` // one sentence
+	// WaitNS is for how long the limit would let the packet wait, of those that do so.
+	WaitNS int64  `json:"wait_ns,omitempty"`
+	Text   string `json:"text"` // one sentence
 }
 
 // Reply is what policy would do with the answer to a packet that passes.

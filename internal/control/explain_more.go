@@ -22,7 +22,8 @@ func (out *Explanation) more(e *pipeline.Engine, snap *policy.Snapshot, x *pipel
 			out.Reply = replyOf(e, snap, x)
 		}
 	}
-	out.Limits = limitsOf(e, snap, x, frame)
+	out.Limits = append(limitsOf(e, snap, x, frame), bucketsOf(snap, x)...)
+	out.WaitNS = int64(x.Wait)
 }
 
 // datagramText says of a fragment what is known of its datagram.

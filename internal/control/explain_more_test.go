@@ -4,7 +4,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -162,5 +165,45 @@ func TestExplainFragments(t *testing.T) {
 	}
 	if x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80}); x.Datagram != "" {
 		t.Errorf("what is no fragment is %q", x.Datagram)
+	}
+}
+
+// The buckets that speak for a packet are named, with what is left of each and
+// what each does with the packet.
+func TestExplainBuckets(t *testing.T) {
+	o := objects()
+	o.Instances[0].Flow.Default = policy.Limit{Rate: 5_000_000_000, Burst: 65536}
+	o.Instances[0].Out = policy.Bandwidth{Limit: policy.Limit{Rate: 80_000, Burst: 2000, Delay: 5 * time.Millisecond}, Baseline: 64_000, Credits: 10_000}
+	o.Instances[0].Packets = policy.Limit{Rate: 10, Burst: 2}
+	b := newBedOf(t, o)
+	buckets := func() []Limit {
+		x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80})
+		return slices.DeleteFunc(x.Limits, func(l Limit) bool { return l.Name == "mtu_exceeded" || strings.HasPrefix(l.Name, "conntrack") })
+	}
+	want := []Limit{
+		{Name: "flow_bandwidth_exceeded", Of: "web", Left: 65536, Text: "A flow of ENI web may have 5gbps: 65536 of 65536 bytes are left; it lets the packet pass at once."},
+		{Name: "bw_out_allowance_exceeded", Of: "web", Left: 2000, Text: "Instance web may send 80kbps: 2000 of 2000 bytes are left; it lets the packet pass at once."},
+		{Name: "bw_out_allowance_exceeded", Of: "web", Left: 12000, Text: "Instance web may send 64kbps without credits: 12000 of 12000 bytes of credits are left; it lets the packet pass at once."},
+		{Name: "pps_allowance_exceeded", Of: "web", Left: 2, Text: "Instance web may send and receive 10pps: 2 of 2 packets are left; it lets the packet pass at once."},
+	}
+	if diff := cmp.Diff(want, buckets()); diff != "" {
+		t.Errorf("limits (-want +got):\n%s", diff)
+	}
+	frame := packet.Pad(b.tcp("web", 2000, 80, packet.TCPSyn), 1000)
+	b.carry("web", frame, frame) // and 2 ms, in which 20 bytes come
+	got := buckets()
+	if l := got[1]; l.Left != 20 || l.WaitNS != 3_400_000 || l.Bites ||
+		l.Text != "Instance web may send 80kbps: 20 of 2000 bytes are left; it lets the packet wait for 3.4ms." {
+		t.Errorf("with the burst used up: %+v", l)
+	}
+	if l := got[3]; !l.Bites || l.Text != "Instance web may send and receive 10pps: 0 of 2 packets are left; it drops the packet, which would have to wait for too long." {
+		t.Errorf("with no packet left: %+v", l)
+	}
+	if x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80}); x.Verdict != "drop" || x.Reason != "pps_allowance_exceeded" || x.WaitNS != 0 {
+		t.Errorf("explained as %+v", x)
+	}
+	b.clock.Add(int64(100 * time.Millisecond))
+	if x := b.explained(ExplainRequest{SrcPort: 1000, DstPort: 80}); x.Verdict != "forward" || x.WaitNS != 0 {
+		t.Errorf("a tenth of a second later: %+v", x)
 	}
 }

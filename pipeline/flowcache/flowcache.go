@@ -342,11 +342,16 @@ func (c *Cache) Read(id uint32, e *Entry) bool {
 // Lookup is Find for another goroutine than the writer: it copies the entry of
 // a key and reports whether there is one.
 func (c *Cache) Lookup(h uint64, k *hash.FlowKey, e *Entry) bool {
+	return c.Locate(h, k, e) != None
+}
+
+// Locate is Lookup for who needs to know which entry it is; None if there is none.
+func (c *Cache) Locate(h uint64, k *hash.FlowKey, e *Entry) uint32 {
 	cur := c.index.Each(Place(h, k))
 	for id := cur.Next(); id != None; id = cur.Next() {
 		if int(id) < len(c.entries) && c.Read(id, e) && e.Key.Equal(k) {
-			return true
+			return id
 		}
 	}
-	return false
+	return None
 }

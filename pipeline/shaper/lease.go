@@ -1,6 +1,10 @@
 package shaper
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/nitrod/nitrod/internal/relaxed"
+)
 
 // SharedClock is the bucket of a Rate that several lcores borrow from. The zero
 // value is full.
@@ -29,7 +33,7 @@ func (s *SharedClock) Reset() { s.full.Store(0) }
 // a busy lcore borrows up to 8,192 times a second, and one that has a packet now
 // and then keeps no time from the others that it does not use.
 //
-// Thread-safety: one owner.
+// Thread-safety: one owner, but for Copy.
 type Lease struct {
 	at, end       int64 // the stretch in use
 	next, nextEnd int64 // and another one behind it
@@ -58,10 +62,18 @@ func (l *Lease) Departure(s *SharedClock, r *Rate, cost Cost, now int64) (int64,
 func (l *Lease) Charge(cost Cost) {
 	n := int64(cost)
 	if n <= l.end-l.at {
-		l.at += n
+		relaxed.StoreInt64(&l.at, l.at+n)
 		return
 	}
-	l.at, l.end, l.next, l.nextEnd = l.after(n), l.nextEnd, 0, 0
+	l.set(l.after(n), l.nextEnd, 0, 0)
+}
+
+// set changes both stretches. Others may be reading them.
+func (l *Lease) set(at, end, next, nextEnd int64) {
+	relaxed.StoreInt64(&l.at, at)
+	relaxed.StoreInt64(&l.end, end)
+	relaxed.StoreInt64(&l.next, next)
+	relaxed.StoreInt64(&l.nextEnd, nextEnd)
 }
 
 // short returns what a packet needs besides what is held. If that are two
@@ -77,7 +89,7 @@ func (l *Lease) short(cost Cost) int64 {
 }
 
 // giveUp gives up the first stretch.
-func (l *Lease) giveUp() { l.at, l.end, l.next, l.nextEnd = l.next, l.nextEnd, 0, 0 }
+func (l *Lease) giveUp() { l.set(l.next, l.nextEnd, 0, 0) }
 
 // after returns where what is held goes on when n of it is used.
 func (l *Lease) after(n int64) int64 {
@@ -94,15 +106,16 @@ func (l *Lease) expire(r *Rate, t int64) {
 		return
 	}
 	if l.end == l.at && l.nextEnd == l.next { // nothing is held, and so nothing is lost
-		l.at, l.end = t, t
+		relaxed.StoreInt64(&l.at, t)
+		relaxed.StoreInt64(&l.end, t)
 		return
 	}
-	l.size = 0
+	relaxed.StoreInt64(&l.size, 0)
 	if l.end <= t {
 		l.giveUp()
 	}
-	if l.at = max(l.at, t); l.end <= t || max(l.end, l.nextEnd) > t+r.span+r.delay+clockSlack {
-		l.at, l.end, l.next, l.nextEnd = t, t, 0, 0
+	if relaxed.StoreInt64(&l.at, max(l.at, t)); l.end <= t || max(l.end, l.nextEnd) > t+r.span+r.delay+clockSlack {
+		l.set(t, t, 0, 0)
 	}
 }
 
@@ -119,13 +132,13 @@ func (l *Lease) borrow(s *SharedClock, r *Rate, short, t int64) bool {
 		from := max(old, t)
 		if from+short > limit {
 			// A packet that costs nothing could pass from then on.
-			l.barred = (from - r.span - r.delay) >> paceShift
+			relaxed.StoreInt64(&l.barred, (from-r.span-r.delay)>>paceShift)
 			return false
 		}
 		n := max(short, min(2*l.size, r.quantum, limit-from))
 		if s.full.CompareAndSwap(old, from+n) {
 			l.add(from, n)
-			l.size = n
+			relaxed.StoreInt64(&l.size, n)
 			return true
 		}
 	}
@@ -135,10 +148,10 @@ func (l *Lease) borrow(s *SharedClock, r *Rate, short, t int64) bool {
 func (l *Lease) add(from, n int64) {
 	switch {
 	case l.end == l.at:
-		l.at, l.end = from, from+n
+		l.set(from, from+n, l.next, l.nextEnd)
 	case l.end == from:
-		l.end += n
+		relaxed.StoreInt64(&l.end, l.end+n)
 	default:
-		l.next, l.nextEnd = from, from+n
+		l.set(l.at, l.end, from, from+n)
 	}
 }

@@ -3,6 +3,8 @@ package shaper
 import (
 	"math/bits"
 	"time"
+
+	"github.com/nitrod/nitrod/internal/relaxed"
 )
 
 // paceShift makes the unit of time of a Rate: a 64th of a nanosecond. It is finer
@@ -94,7 +96,7 @@ func nanos(t int64) int64 { return (t + 1<<paceShift - 1) >> paceShift }
 //
 // The times that it gives only grow, so that what leaves by them keeps its order.
 //
-// Thread-safety: one owner. Several lcores use SharedClock.
+// Thread-safety: one owner, but for Copy. Several lcores use SharedClock.
 type Clock struct {
 	full int64 // when it is full again
 }
@@ -105,10 +107,13 @@ type Clock struct {
 // time, and as no more than empties the bucket.
 func (c *Clock) Departure(r *Rate, cost Cost, now int64) (int64, bool) {
 	t := now << paceShift
-	c.full = min(max(c.full, t), t+r.span+r.delay)
+	relaxed.StoreInt64(&c.full, min(max(c.full, t), t+r.span+r.delay))
 	at := c.full + int64(cost) - r.span
 	return max(now, nanos(at)), at-t <= r.delay
 }
 
 // Charge counts a packet that leaves when Departure has said.
-func (c *Clock) Charge(cost Cost) { c.full += int64(cost) }
+func (c *Clock) Charge(cost Cost) { relaxed.StoreInt64(&c.full, c.full+int64(cost)) }
+
+// Reset fills it.
+func (c *Clock) Reset() { relaxed.StoreInt64(&c.full, 0) }
