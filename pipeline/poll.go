@@ -132,12 +132,15 @@ const forever = math.MaxInt64
 // What an lcore keeps for later belongs here: with every queue of an lcore that
 // this does not know of, packets would wait for an lcore that sleeps.
 func (w *Worker) restUntil() int64 {
-	if w.waiting.n != 0 || w.limits.wheel.n != 0 || w.frags.ready.front != noSlot || w.pendingFromOthers() {
+	if w.waiting.n != 0 || w.frags.ready.front != noSlot || w.pendingFromOthers() {
 		return w.now
 	}
 	until := int64(forever)
 	if len(w.dirty) != 0 {
 		until = w.poll.coalescer.sendDue(w.now)
+	}
+	if w.limits.wheel.n != 0 {
+		until = min(until, w.limits.wheel.next()-worthSleep) // it is awake when that is due
 	}
 	if at := w.frags.due.front; at != noSlot {
 		until = min(until, w.frags.datagrams[at].giveUp)

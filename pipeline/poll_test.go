@@ -7,6 +7,8 @@ import (
 
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/simport"
+	"github.com/nitrod/nitrod/policy"
+	"pgregory.net/rapid"
 )
 
 // machine is a bed whose first lcore polls on a CPU that takes time: for each
@@ -251,6 +253,90 @@ func TestRestUntil(t *testing.T) {
 	want("a fragment whose first has come", w.now)
 	b.received("app")
 	b.settle()
+	want("nothing again", forever)
+
+	b.policy(func(o *policy.Objects) { o.ENIs[0].Out = waiting(8 * mbit) })
+	b.inject("web", b.sized(1, 0, 1500), b.sized(1, 1, 1000))
+	b.settle()
+	if x := b.limited(); x != 1 {
+		t.Fatalf("%d packets wait for limits, want 1", x)
+	}
+	due := int64(slotOf(w.now+986_000) << slotShift) // 14 of the burst of 1514 bytes are left
+	want("a packet that waits for a limit", due-worthSleep)
+	b.clock.ns = due
+	w.now = due
+	if w.restUntil() > due {
+		t.Error("it would rest although a packet is due")
+	}
+	b.received("app")
+	b.settle()
+	want("nothing in the end", forever)
+}
+
+// A packet that waits for a limit leaves in its slot, however its lcore rests
+// meanwhile, and it does rest.
+func TestRestsWhileLimitsHold(t *testing.T) {
+	for _, c := range rests {
+		if c.poll.Coalesce != (CoalesceConfig{}) {
+			continue // they hold packets back by themselves
+		}
+		m := newMachine(t, c.poll, c.interrupts)
+		m.policy(func(o *policy.Objects) { o.ENIs[0].Out = waiting(mbit) })
+		m.run(3 * time.Millisecond)
+		m.inject("web", m.sized(1, 0, 1514), m.sized(1, 1, 1000))
+		sent, rests := m.clock.ns, m.w.poll.rests
+		due := int64(0)
+		for m.clock.ns < sent+int64(20*time.Millisecond) {
+			m.w.rest(m.w.Round())
+			if due == 0 && m.limited() == 1 {
+				due = m.w.now + 8_000_000
+			}
+			if due != 0 && m.limited() == 0 {
+				break
+			}
+		}
+		late := m.clock.ns - due
+		if due == 0 || late < 0 || late > 1<<slotShift+int64(wakeCost+5*time.Microsecond) {
+			t.Errorf("%s: the packet was due at %d and left %d ns late", c.name, due, late)
+		}
+		rested := m.w.poll.rests.asleep + m.w.poll.rests.paused - rests.asleep - rests.paused
+		if mode := c.poll.Mode; (mode == PollSpin) != (rested == 0) || mode != PollSpin && rested < 7_000_000 {
+			t.Errorf("%s: of 8 ms it rested for %d ns", c.name, rested)
+		}
+	}
+}
+
+// What next says is when the next packet is due, or where that is far off, a time
+// before.
+func TestWheelNext(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, err := newWheel(8, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := w.release(); err != nil {
+				t.Error(err)
+			}
+		}()
+		now := rapid.Int64Range(1, 1<<40).Draw(t, "now")
+		first := uint64(forever)
+		for id := range uint64(rapid.IntRange(1, 4).Draw(t, "packets")) {
+			slot := w.place(now+rapid.OneOf(rapid.Int64Range(2000, 100_000), rapid.Int64Range(1, 130_000_000)).Draw(t, "wait"), now, id<<16, true)
+			if slot == 0 || w.full(slot, 0) {
+				continue
+			}
+			w.put(slot, id<<16, 0, 0)
+			first = min(first, slot)
+		}
+		if w.n == 0 {
+			return
+		}
+		due, next := int64(first<<slotShift), w.next()
+		if far := due - now; next > due || far < 8_000_000 && next != due || next < min(due, now+8_000_000) {
+			t.Fatalf("at %d the next packet is due at %d, and next says %d", now, due, next)
+		}
+	})
 }
 
 // Who puts something on a ring to an lcore that sleeps wakes it, once; and an
