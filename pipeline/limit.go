@@ -30,6 +30,7 @@ type limiter struct {
 	flows   []flowClock    // by flow-cache entry, and those of strays
 	counts  limitCounters
 	charges [maxBuckets]charge // of the packet in hand
+	bill    bill
 
 	flowBlock *hugemem.Block[flowClock]
 }
@@ -64,7 +65,7 @@ func newLimiter(cfg *Config, buckets, enis, entries int) (l limiter, err error) 
 		return l, err
 	}
 	l.flows = l.flowBlock.Items
-	l.leases, l.counts = make([]shaper.Lease, buckets), newLimitCounters(enis)
+	l.leases, l.counts, l.bill = make([]shaper.Lease, buckets), newLimitCounters(enis), newBill(buckets)
 	return l, nil
 }
 
@@ -80,6 +81,9 @@ func (l *limiter) free() error {
 // than a bucket's longest delay is dropped, and takes nothing of any bucket.
 func (w *Worker) limit() {
 	if w.view.limits == nil && w.limits.wheel.n == 0 {
+		return
+	}
+	if w.limitBurst() {
 		return
 	}
 	b := &w.burst
@@ -108,7 +112,9 @@ func (w *Worker) limitPacket(i int) {
 		from, to := &w.view.limits[m.ENI], &w.view.limits[m.Egress]
 		if from.flows != nil && m.class == classFlow {
 			if r := from.flows.rate(w.view.snap.FlowLimit(m.ENI, m.Egress, m.Proto)); r.Limits() {
-				flow, known = w.flowClock(i)
+				var id int
+				id, known = w.flowClock(i)
+				flow = &l.flows[id]
 				flowCost = r.Cost(n)
 				if at, ok := flow.clock.Departure(r, flowCost, w.now); !ok {
 					w.tooLate(i, 1<<LimitFlow, drop.FlowBandwidthExceeded)
@@ -187,25 +193,24 @@ func (w *Worker) tooLate(i int, limit uint16, r drop.Reason) {
 	w.dropAt(i, r)
 }
 
-// flowClock returns the clock of packet i's flow, and whether it is known to be
-// that flow's since the flow's first packet. Flows without an entry in the flow
-// cache have few between them.
-func (w *Worker) flowClock(i int) (*flowClock, bool) {
+// flowClock returns which of limiter.flows is the clock of packet i's flow, and
+// whether it is known to be that flow's since the flow's first packet. Flows
+// without an entry in the flow cache have few between them.
+func (w *Worker) flowClock(i int) (flow int, known bool) {
 	b, l := &w.burst, &w.limits
 	id, place := b.entry[i], b.places[i]
 	if id == flowcache.None || !w.cache.At(id).Key.Equal(&b.keys[i]) {
 		id = w.cache.Find(flowcache.HashOf(place, &b.keys[i]), &b.keys[i])
 	}
 	if id == flowcache.None {
-		return &l.flows[w.cache.Cap()+int(place%strayFlows)], false
+		return w.cache.Cap() + int(place%strayFlows), false
 	}
-	f := &l.flows[id]
-	if f.place == place {
-		return f, true
+	if f := &l.flows[id]; f.place != place {
+		f.clock.Reset()
+		relaxed.Store64(&f.place, place)
+		return int(id), false
 	}
-	f.clock.Reset()
-	relaxed.Store64(&f.place, place)
-	return f, false
+	return int(id), true
 }
 
 // bornOf says which ENIs a packet is between, so that others in their places are

@@ -42,4 +42,5 @@ func (w *Worker) lookup() {
 		}
 	}
 	prefetch.First(&w.lines, n)
+	w.askForClocks()
 }

@@ -28,10 +28,10 @@ func (s *SharedClock) Reset() { s.full.Store(0) }
 // Lease is one lcore's part of a SharedClock: what it has borrowed. The zero value
 // holds nothing.
 //
-// An lcore that uses up what it borrows takes twice as much the next time, up to
-// the rate's quantum, and one that does not takes again what one packet needs: so
-// a busy lcore borrows up to 8,192 times a second, and one that has a packet now
-// and then keeps no time from the others that it does not use.
+// From a full bucket an lcore takes the rate's quantum. From one that others use
+// as well it takes twice as much as the last time if it has used that up, and else
+// what one packet needs. So a busy lcore borrows up to 8,192 times a second, and one
+// that has a packet now and then keeps no time from the others that they need.
 //
 // Thread-safety: one owner, but for Copy.
 type Lease struct {
@@ -56,6 +56,18 @@ func (l *Lease) Departure(s *SharedClock, r *Rate, cost Cost, now int64) (int64,
 		}
 		l.giveUp()
 	}
+}
+
+// Passes reports whether Departure would say now. It may borrow.
+func (l *Lease) Passes(s *SharedClock, r *Rate, cost Cost, now int64) bool {
+	t := now << paceShift
+	// The usual case, in a few instructions: it holds enough.
+	if at := max(l.at, t); int64(cost) <= l.end-at {
+		relaxed.StoreInt64(&l.at, at)
+		return at+int64(cost)-r.span <= t
+	}
+	at, ok := l.Departure(s, r, cost, now)
+	return ok && at <= now
 }
 
 // Charge is Clock.Charge, once at most after each Departure, with its cost.
@@ -135,7 +147,11 @@ func (l *Lease) borrow(s *SharedClock, r *Rate, short, t int64) bool {
 			relaxed.StoreInt64(&l.barred, (from-r.span-r.delay)>>paceShift)
 			return false
 		}
-		n := max(short, min(2*l.size, r.quantum, limit-from))
+		size := 2 * l.size
+		if old <= t { // the bucket is full: nobody needs what is left
+			size = r.quantum
+		}
+		n := max(short, min(size, r.quantum, limit-from))
 		if s.full.CompareAndSwap(old, from+n) {
 			l.add(from, n)
 			relaxed.StoreInt64(&l.size, n)

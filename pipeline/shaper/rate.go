@@ -85,6 +85,12 @@ func (r *Rate) Cost(n uint32) Cost {
 	return Cost(r.perPacket + (int64(n)*r.perByte+(1<<byteShift-1))>>byteShift)
 }
 
+// CostOfAll returns what a number of packets of bytes in total take of the rate,
+// which is at most what they take one by one.
+func (r *Rate) CostOfAll(packets, bytes uint32) Cost {
+	return Cost(int64(packets)*r.perPacket + (int64(bytes)*r.perByte+(1<<byteShift-1))>>byteShift)
+}
+
 // Cost is the time that a packet takes of a Rate.
 type Cost int64
 
@@ -110,6 +116,18 @@ func (c *Clock) Departure(r *Rate, cost Cost, now int64) (int64, bool) {
 	relaxed.StoreInt64(&c.full, min(max(c.full, t), t+r.span+r.delay))
 	at := c.full + int64(cost) - r.span
 	return max(now, nanos(at)), at-t <= r.delay
+}
+
+// Take is Departure and Charge for a packet that may leave at once, and reports
+// whether it may. If not, nothing is charged.
+func (c *Clock) Take(r *Rate, cost Cost, now int64) bool {
+	t := now << paceShift
+	full := max(c.full, t) + int64(cost)
+	if full-r.span > t {
+		return false
+	}
+	relaxed.StoreInt64(&c.full, full)
+	return true
 }
 
 // Charge counts a packet that leaves when Departure has said.
