@@ -45,8 +45,9 @@ type Config struct {
 	Bursts          microburst.Config // how the receive queues are measured
 	NoHeavyFlows    bool              // the flows that carry most are not looked for
 	Poll            PollConfig
-	RingSize        int // of the rings between lcores, a power of two
-	LimitQueue      int // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
+	Shares          []uint32 // by lcore: of the flows, in proportion to each other; nil gives all as much
+	RingSize        int      // of the rings between lcores, a power of two
+	LimitQueue      int      // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
 	Clock           Clock
 }
 
@@ -70,6 +71,9 @@ type Port struct {
 	// which the guest sends. Nil: there are as many as Queues, polled by nobody knows
 	// whom.
 	Polled []uint16
+	// Served lists the lcores that serve the guest's receive queues, in turn. Nil: the
+	// queues of all such ports go round all lcores.
+	Served []uint16
 }
 
 // Engine is the workers and what they share.
@@ -128,7 +132,7 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 	if err := cfg.Poll.check(ios); err != nil {
 		return nil, err
 	}
-	owners, err := hash.NewIndirectionTable(hash.NumShards, len(ios))
+	owners, err := shardOwners(cfg.Shares, len(ios))
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +145,7 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 		rss:        hash.NewToeplitz(hash.RandomKey(), hash.ModeStandard),
 		allowances: conntrack.NewAllowances(),
 	}
-	copy(e.owners[:], owners.Entries())
+	copy(e.owners[:], owners)
 	e.tellers = newTellers(cfg.ICMPErrors, len(snap.ENIs), len(ios))
 	if err := e.admit(snap, ports); err != nil {
 		return nil, err
@@ -150,7 +154,7 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 		return nil, err
 	}
 	for i, io := range ios {
-		w, err := e.newWorker(i, len(ios), io)
+		w, err := e.newWorker(i, io)
 		if err != nil {
 			_ = e.Free()
 			return nil, err
@@ -182,7 +186,7 @@ func (e *Engine) admit(snap *policy.Snapshot, ports []Port) error {
 		case p.Queues < 1:
 			return errors.New("pipeline: port " + strconv.Itoa(int(p.Port)) + " has no queues")
 		}
-		if err := p.checkHeaders(); err != nil {
+		if err := errors.Join(p.checkHeaders(), p.checkServed(e.lcores)); err != nil {
 			return err
 		}
 		e.guests[p.ENI] = guest{snap.ENI(p.ENI).ID, snap.ENIs[p.ENI].Queues, uint32(p.Headers)}
@@ -192,7 +196,7 @@ func (e *Engine) admit(snap *policy.Snapshot, ports []Port) error {
 	return nil
 }
 
-func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
+func (e *Engine) newWorker(id int, io pktio.IO) (*Worker, error) {
 	n := len(e.view.Load().snap.ENIs)
 	w := &Worker{
 		made: newMade(), told: make([]shaper.Share, n),
@@ -209,10 +213,10 @@ func (e *Engine) newWorker(id, lcores int, io pktio.IO) (*Worker, error) {
 	w.flush.Frees = make([]uint64, 0, pktio.MaxBurst*(1+2*pktio.MaxBurst)+maxMade+spareChunk+len(w.frags.items))
 	w.flush.Resizes = make([]pktio.Resize, 0, pktio.MaxBurst+maxMade)
 	var err error
-	if w.cache, err = flowcache.New(max(16, e.cfg.Flows/lcores)); err != nil {
+	if w.cache, err = flowcache.New(max(16, e.shareOf(id, e.cfg.Flows))); err != nil {
 		return nil, err
 	}
-	if w.sessions, err = conntrack.NewTable(max(16, e.cfg.Sessions/lcores), e.allowances); err != nil {
+	if w.sessions, err = conntrack.NewTable(max(16, e.shareOf(id, e.cfg.Sessions)), e.allowances); err != nil {
 		_ = w.cache.Free()
 		return nil, err
 	}
@@ -276,6 +280,9 @@ func (e *Engine) attach(ports []Port) error {
 		for q := range queues {
 			device := q % p.Queues
 			owner := (serving + device) % len(e.workers)
+			if len(p.Served) != 0 {
+				owner = int(p.Served[device%len(p.Served)])
+			}
 			for _, w := range e.workers {
 				d := destQueue{owner: uint16(owner), eni: p.ENI}
 				if w.id == owner {
@@ -287,7 +294,9 @@ func (e *Engine) attach(ports []Port) error {
 				w.out = append(w.out, d)
 			}
 		}
-		serving += p.Queues
+		if len(p.Served) == 0 {
+			serving += p.Queues
+		}
 	}
 	for _, w := range e.workers {
 		w.portENI = portENI

@@ -46,6 +46,7 @@ type bedOptions struct {
 	port    func(eni string) simport.PortConfig
 	depth   int // of the guests' receive queues; 1024 if 0
 	headers int // as Port.Headers, of the ENIs
+	served  func(eni string) []uint16
 	slots   int // of the pool; 8192 if 0
 }
 
@@ -91,6 +92,9 @@ func newBed(t tb, o bedOptions) *bed {
 		port := Port{ENI: uint16(i), Port: p.ID(), Queues: n, Depth: o.depth}
 		if !b.snap.ENIs[i].Outside() {
 			port.Headers = o.headers
+		}
+		if o.served != nil {
+			port.Served = o.served(b.snap.ENI(uint16(i)).ID)
 		}
 		for q := range n {
 			queues[next%o.lcores] = append(queues[next%o.lcores], simport.Queue{Port: p, Queue: q})

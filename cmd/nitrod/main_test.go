@@ -217,7 +217,7 @@ func someStats() control.Stats {
 		},
 		Instances: map[string]control.Instance{"web": {Used: 4, Available: &left, Exceeded: 5}, "app": {Used: 4}},
 		Lcores: []control.Lcore{
-			{CPU: 2, Rounds: 5000, Rx: 600, Tx: 500, FlowHits: 480, SlowPath: 15, HandOver: 40, Gaps: control.Gaps{Count: 4999, P50: 96, P99: 900, P9999: 130_000, Max: 2_000_000},
+			{CPU: 2, Rounds: 5000, Rx: 600, Tx: 500, FlowHits: 480, SlowPath: 15, HandOver: 40, Shards: 512, Gaps: control.Gaps{Count: 4999, P50: 96, P99: 900, P9999: 130_000, Max: 2_000_000},
 				Polling: control.Polling{
 					Mode: "adaptive", Interrupts: true, Rest: "interrupt", RxUsecs: 64, AdaptiveRx: true,
 					Sleeps: 900, AsleepNS: 90_000_000_000, Woken: 400, PausedNS: 1_500_000_000, Pauses: 12,

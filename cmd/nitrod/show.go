@@ -99,9 +99,9 @@ func printStats(w io.Writer, s *control.Stats) {
 			fmt.Fprintf(w, "%s\t%d\t%s\t%d\n", id, i.Used, available(i.Available), i.Exceeded)
 		}
 	}
-	fmt.Fprintf(w, "\nLCORE\tCPU\tRX\tTX\tHITS\tSLOW PATH\tHANDED OVER\tGAP P50\tP99\tP99.99\tMAX\n")
+	fmt.Fprintf(w, "\nLCORE\tCPU\tSHARDS\tRX\tTX\tHITS\tSLOW PATH\tHANDED OVER\tGAP P50\tP99\tP99.99\tMAX\n")
 	for i, l := range s.Lcores {
-		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", i, l.CPU, l.Rx, l.Tx, l.FlowHits, l.SlowPath, l.HandOver,
+		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", i, l.CPU, l.Shards, l.Rx, l.Tx, l.FlowHits, l.SlowPath, l.HandOver,
 			time.Duration(l.Gaps.P50), time.Duration(l.Gaps.P99), time.Duration(l.Gaps.P9999), time.Duration(l.Gaps.Max))
 	}
 	printPolling(w, s)

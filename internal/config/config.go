@@ -104,6 +104,7 @@ func (d *decoder) config(root *yaml.Node, cpus []int) (*Config, error) {
 	cfg.Host.Lcores.CPUs = doc.Host.Lcores.resolve(cpus)
 	cfg.Objects = d.objects(&doc)
 	cfg.Ports = d.ports(&doc)
+	d.checkPlaces(&doc, len(cfg.Host.Lcores.CPUs))
 	if len(d.errs) > 0 {
 		return nil, sorted(d.errs)
 	}

@@ -85,6 +85,11 @@ type Host struct {
 	// to control work and to the guests.
 	Lcores LcoreSpec `yaml:"lcores" default:"auto"`
 
+	// What share of the flows each lcore works, one number for each, in proportion to each other. Flows are
+	// spread over lcores whatever ports and queues they come by. An lcore with 0 works none; it
+	// takes packets from its devices, hands them over, and serves receive queues. Default: all as much.
+	FlowShares []int `yaml:"flow_shares" min:"0" max:"1000"`
+
 	// Packets taken from one queue in one round.
 	Burst int `yaml:"burst" default:"32" min:"1" max:"64"`
 
@@ -363,6 +368,11 @@ type Port struct {
 	// there until nitrod takes them. It is the length of a tap's queues in the kernel, and the depth of
 	// a device's receive rings as far as its driver has it. Default: 512 with `llq: wide`, else 1024.
 	TxRing int `yaml:"tx_ring" min:"256" max:"1024"`
+
+	// The lcores that take what the guest sends and that serve its receive queues, by their numbers
+	// from 0 in the order of `host.lcores`: queue n belongs to the n-th of them, and on from the first.
+	// Default: the queues of all such ports go round all lcores.
+	Lcores []int `yaml:"lcores" min:"0" max:"127"`
 
 	// How many bytes of a packet's headers the guest's device takes, as ENA's low-latency queues have
 	// it: `wide` 224, `normal` 96, `off` any number. A packet with longer ones is dropped as

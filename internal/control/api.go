@@ -95,6 +95,7 @@ type Lcore struct {
 	FlowHits uint64 `json:"flow_hits"`
 	SlowPath uint64 `json:"slow_path"`
 	HandOver uint64 `json:"handed_over"`
+	Shards   int    `json:"shards"` // that it owns, of the 512 over which flows are spread
 	Gaps     Gaps   `json:"gaps"`
 
 	Polling Polling `json:"polling"`

@@ -216,7 +216,7 @@ func (s *Server) stats() Stats {
 		l, g := e.Lcore(i), e.Gaps(i)
 		out.Lcores = append(out.Lcores, Lcore{
 			CPU: s.host.LcoreCPU(i), Rounds: l.Rounds, Rx: l.Rx, Tx: l.Tx,
-			FlowHits: l.FlowHits, SlowPath: l.SlowPath, HandOver: l.HandOver,
+			FlowHits: l.FlowHits, SlowPath: l.SlowPath, HandOver: l.HandOver, Shards: e.Shards(i),
 			Gaps: Gaps{g.Count, g.P50, g.P99, g.P9999, g.Max}, Polling: pollingOf(e.Polling(i)),
 		})
 	}

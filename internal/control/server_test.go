@@ -37,7 +37,7 @@ func TestStats(t *testing.T) {
 			"twin": {Port: "tap d", Link: "up"},
 		},
 		Instances: map[string]Instance{"web": {Used: 1, Available: &available}, "web2": {}, "app": {Used: 1}, "twin": {}},
-		Lcores:    []Lcore{{CPU: 7, Rx: 3, Tx: 2, FlowHits: 1, SlowPath: 2, Polling: Polling{Mode: "spin", Rest: "poll"}}},
+		Lcores:    []Lcore{{CPU: 7, Rx: 3, Tx: 2, FlowHits: 1, SlowPath: 2, Shards: 512, Polling: Polling{Mode: "spin", Rest: "poll"}}},
 		Mbufs:     Mbufs{Total: 100, Available: 90},
 		Driver:    Driver{RxMissed: 3, TxUnchained: 4},
 	}

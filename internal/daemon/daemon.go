@@ -170,11 +170,9 @@ func (d *daemon) makeEngine() error {
 		}
 		port := wiring.Port(cfg, i, &d.snap.ENIs[eni])
 		port.ENI, port.Port, port.Queues = eni, p.ID(), p.TxQueues()
-		for q := range p.RxQueues() {
-			lcore := next % len(lcores)
+		port.Served, port.Polled = places(cfg.Ports[i].Lcores, p.RxQueues(), len(lcores), &next)
+		for q, lcore := range port.Polled {
 			queues[lcore] = append(queues[lcore], dpdk.RxQueue{Port: p.Port, Queue: q})
-			port.Polled = append(port.Polled, uint16(lcore))
-			next++
 		}
 		attached = append(attached, port)
 	}
@@ -193,6 +191,9 @@ func (d *daemon) makeEngine() error {
 	}
 	engineCfg := wiring.EngineConfig(cfg)
 	engineCfg.Clock = pipeline.NewMonotonicClock()
+	for _, n := range cfg.Host.FlowShares {
+		engineCfg.Shares = append(engineCfg.Shares, uint32(n))
+	}
 	engine, err := pipeline.New(engineCfg, d.snap, attached, ios)
 	if err != nil {
 		return err
@@ -200,6 +201,24 @@ func (d *daemon) makeEngine() error {
 	d.engine = engine
 	d.later(engine.Free)
 	return nil
+}
+
+// places returns which lcores serve a guest's receive queues, nil where the file
+// names none, and which polls each of the queues with which it sends. next counts
+// the queues of ports that name no lcores, which go round all.
+func places(named []int, queues, lcores int, next *int) (served, polled []uint16) {
+	for _, l := range named {
+		served = append(served, uint16(l))
+	}
+	for q := range queues {
+		if len(served) != 0 {
+			polled = append(polled, served[q%len(served)])
+			continue
+		}
+		polled = append(polled, uint16(*next%lcores))
+		*next++
+	}
+	return served, polled
 }
 
 // startLcores starts the pollers and moves everything else off their CPUs.

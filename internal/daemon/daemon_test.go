@@ -142,3 +142,20 @@ func TestOnlyTerminalsAreRedrawn(t *testing.T) {
 		}
 	}
 }
+
+func TestPlaces(t *testing.T) {
+	next := 0
+	for _, tt := range []struct {
+		named          []int
+		queues         int
+		served, polled []uint16
+	}{
+		{nil, 2, nil, []uint16{0, 1}},
+		{[]int{2, 0}, 3, []uint16{2, 0}, []uint16{2, 0, 2}},
+		{nil, 3, nil, []uint16{2, 0, 1}}, // goes on where the first left off
+	} {
+		if served, polled := places(tt.named, tt.queues, 3, &next); !slices.Equal(served, tt.served) || !slices.Equal(polled, tt.polled) {
+			t.Errorf("%v, %d queues: served by %v, polled by %v", tt.named, tt.queues, served, polled)
+		}
+	}
+}
