@@ -58,16 +58,22 @@ func (l *Lease) Departure(s *SharedClock, r *Rate, cost Cost, now int64) (int64,
 	}
 }
 
-// Passes reports whether Departure would say now. It may borrow.
+// Passes reports whether Departure would say now, for packets together that may also
+// be asked about one by one: it borrows only what lets all of them pass, since much
+// of what it took for them in vain would be given up.
 func (l *Lease) Passes(s *SharedClock, r *Rate, cost Cost, now int64) bool {
 	t := now << paceShift
 	// The usual case, in a few instructions: it holds enough.
-	if at := max(l.at, t); int64(cost) <= l.end-at {
+	at := max(l.at, t)
+	if int64(cost) <= l.end-at {
 		relaxed.StoreInt64(&l.at, at)
 		return at+int64(cost)-r.span <= t
 	}
-	at, ok := l.Departure(s, r, cost, now)
-	return ok && at <= now
+	if short := int64(cost) - max(l.end-at, 0); l.next != l.nextEnd || max(s.full.Load()-t, 0)+short > r.span {
+		return false
+	}
+	leaves, ok := l.Departure(s, r, cost, now)
+	return ok && leaves <= now
 }
 
 // Charge is Clock.Charge, once at most after each Departure, with its cost.
