@@ -46,7 +46,7 @@ func (l *Lease) Departure(s *SharedClock, r *Rate, cost Cost, now int64) (int64,
 	t := now << paceShift
 	l.expire(r, t)
 	for {
-		if short := l.short(cost); short > 0 && (now < l.barred || !l.borrow(s, r, short, t)) {
+		if short := l.short(cost); short > 0 && (now < l.barred || !l.borrow(s, r, cost, short, t)) {
 			return 0, false
 		}
 		at := l.after(int64(cost)) - r.span
@@ -138,8 +138,9 @@ func (l *Lease) expire(r *Rate, t int64) {
 }
 
 // borrow takes what is short, or more, and reports false if a packet with that
-// would have to wait for too long.
-func (l *Lease) borrow(s *SharedClock, r *Rate, short, t int64) bool {
+// would have to wait for too long. What it takes besides is for whole packets like
+// this one: of less, nothing might come any more (see giveUp).
+func (l *Lease) borrow(s *SharedClock, r *Rate, cost Cost, short, t int64) bool {
 	limit := t + r.span + r.delay
 	for {
 		old := s.full.Load()
@@ -153,11 +154,14 @@ func (l *Lease) borrow(s *SharedClock, r *Rate, short, t int64) bool {
 			relaxed.StoreInt64(&l.barred, (from-r.span-r.delay)>>paceShift)
 			return false
 		}
-		size := 2 * l.size
+		size := min(2*l.size, r.quantum)
 		if old <= t { // the bucket is full: nobody needs what is left
 			size = r.quantum
 		}
-		n := max(short, min(size, r.quantum, limit-from))
+		n := short
+		if more := min(size, limit-from) - short; more >= int64(cost) {
+			n += more - more%int64(cost)
+		}
 		if s.full.CompareAndSwap(old, from+n) {
 			l.add(from, n)
 			relaxed.StoreInt64(&l.size, n)
