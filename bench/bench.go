@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
+	"github.com/nitrod/nitrod/bench/idle"
 	"github.com/nitrod/nitrod/bench/machine"
 	"github.com/nitrod/nitrod/bench/peers"
 	"github.com/nitrod/nitrod/bench/reload"
@@ -74,7 +76,10 @@ func bench(ctx context.Context, opts options) (err error) {
 	if err == nil && opts.features {
 		err = s.runFeatures(ctx)
 	}
-	if len(s.report.Cases)+len(s.report.Gaps)+len(s.report.Features) > 0 || s.report.GapsMissing != "" || s.report.Reload != nil {
+	if err == nil && opts.idle {
+		err = s.runIdle(ctx)
+	}
+	if len(s.report.Cases)+len(s.report.Gaps)+len(s.report.Features)+len(s.report.Idle) > 0 || s.report.IdleMissing != "" || s.report.GapsMissing != "" || s.report.Reload != nil {
 		if werr := s.report.WriteTable(os.Stdout); werr != nil {
 			err = errors.Join(err, werr)
 		}
@@ -98,6 +103,23 @@ func (s *session) runReload(ctx context.Context) error {
 		return err
 	}
 	s.report.Reload = &r
+	return nil
+}
+
+// runIdle measures what an idle lcore costs. A machine without taps or veths is no
+// reason to end the run.
+func (s *session) runIdle(ctx context.Context) error {
+	var err error
+	s.report.Idle, err = idle.Run(ctx, idle.Options{
+		Binary: s.opts.nitrod, TempDir: s.tempDir, CPU: s.cpu, Quiet: s.opts.duration,
+		Probes: 100 * s.opts.rounds, Pause: 20 * time.Millisecond, Steps: 5 * s.opts.rounds,
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		s.report.IdleMissing = err.Error()
+	}
 	return nil
 }
 

@@ -34,6 +34,7 @@ type options struct {
 	traffic  bool
 	reload   bool
 	features bool
+	idle     bool
 }
 
 func main() {
@@ -71,6 +72,8 @@ func parseFlags(args []string) (options, error) {
 	onlyReload := fs.Bool("only-reload", false, "measure nothing but changes of policy under load, and write no file")
 	features := fs.Bool("features", true, "measure what limits and measurements cost as well")
 	onlyFeatures := fs.Bool("only-features", false, "measure nothing but what limits and measurements cost, and write no file")
+	idle := fs.Bool("idle", true, "measure what an idle lcore costs as well")
+	onlyIdle := fs.Bool("only-idle", false, "measure nothing but what an idle lcore costs, and write no file")
 	if err := fs.Parse(args); err != nil {
 		return options{}, err
 	}
@@ -110,10 +113,11 @@ func parseFlags(args []string) (options, error) {
 	if fs.NArg() > 0 {
 		return fail("unexpected argument %q", fs.Arg(0))
 	}
-	only := *onlyGaps || *onlyReload || *onlyFeatures
+	only := *onlyGaps || *onlyReload || *onlyFeatures || *onlyIdle
 	o.traffic = !only
 	o.gaps = *gaps && !only || *onlyGaps
 	o.reload = *reload && !only || *onlyReload
 	o.features = *features && !only || *onlyFeatures
+	o.idle = *idle && !only || *onlyIdle
 	return o, nil
 }

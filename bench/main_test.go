@@ -40,6 +40,10 @@ func TestParseFlags(t *testing.T) {
 	if err != nil || features.traffic || features.gaps || features.reload || !features.features || only.features || !o.features {
 		t.Errorf("-only-features: %+v, %v", features, err)
 	}
+	idle, err := parseFlags([]string{"-only-idle"})
+	if err != nil || idle.traffic || idle.gaps || idle.reload || idle.features || !idle.idle || features.idle || !o.idle {
+		t.Errorf("-only-idle: %+v, %v", idle, err)
+	}
 	for _, bad := range []string{"-cases (", "-peers vpp", "-rounds 0", "-seconds 1ms", "what", "-nonsense"} {
 		if _, err := parseFlags(strings.Fields(bad)); err == nil {
 			t.Errorf("%s is accepted", bad)

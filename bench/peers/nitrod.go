@@ -81,6 +81,40 @@ func (n Nitrod) start(ctx context.Context, s Setup) (*NitrodRun, error) {
 	return r, nil
 }
 
+// StartConfig starts nitrod with a configuration of the caller's, whose control
+// socket is given, and returns when it answers. The file goes to dir.
+func (n Nitrod) StartConfig(ctx context.Context, dir, socket, text string) (*NitrodRun, error) {
+	file := filepath.Join(dir, "nitrod.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(n.Binary, "run", "-c", file)
+	cmd.Env = append(os.Environ(), n.Env...)
+	p, err := start(cmd)
+	if err != nil {
+		return nil, err
+	}
+	r := &NitrodRun{p: p, binary: n.Binary, socket: socket}
+	err = poll(ctx, 100*time.Millisecond, time.Minute, func() (bool, error) {
+		if err := p.alive(); err != nil {
+			return false, err
+		}
+		_, err := os.Stat(socket)
+		return err == nil, nil
+	})
+	if err == nil {
+		_, err = r.Stats(ctx)
+	}
+	if err != nil {
+		r.Stop()
+		return nil, err
+	}
+	return r, nil
+}
+
+// Pid is the daemon's.
+func (r *NitrodRun) Pid() int { return r.p.cmd.Process.Pid }
+
 // warm waits until the source has been replayed three times, every flow has its
 // session, and a stretch of time has passed without a drop: while flows are being set up, what does not
 // fit the slow path's queue is dropped, in every data plane.

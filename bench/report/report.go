@@ -24,6 +24,9 @@ type Report struct {
 	Reload      *Reload `json:"reload,omitempty"`
 	// Features are at several numbers of flows.
 	Features []Features `json:"features,omitempty"`
+	// Idle is by device and mode. IdleMissing says why there is none.
+	Idle        []Idle `json:"idle,omitempty"`
+	IdleMissing string `json:"idle_missing,omitempty"`
 }
 
 // Case is one line of the table. Rates are medians over the rounds, in million

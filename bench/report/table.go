@@ -59,6 +59,14 @@ func (r *Report) WriteTable(w io.Writer) error {
 			return err
 		}
 	}
+	if len(r.Idle) > 0 {
+		if err := writeIdle(&b, r.Idle); err != nil {
+			return err
+		}
+	}
+	if r.IdleMissing != "" {
+		fmt.Fprintf(&b, "\nan idle lcore: not measured: %s\n", r.IdleMissing)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
