@@ -81,101 +81,102 @@ func (w *Worker) limitBurst() bool {
 	return all
 }
 
-// run is packets that follow each other in a burst between the same two ENIs, by
-// the same protocol.
-type run struct {
-	eni, egress    uint16
-	proto          uint8
-	queue          uint8      // of the packets that are still to be added to its limit
-	from, to       *eniLimits // nil without limits
-	flow           *shaper.Rate
-	packets, bytes uint32
-	queued         uint32 // bytes for the queue
-}
-
-// newRun returns a run that begins with a packet.
-func (w *Worker) newRun(m *Meta) (r run) {
-	r.eni, r.egress, r.proto, r.queue = m.ENI, m.Egress, m.Proto, m.Queue
-	if w.view.limits == nil || (w.enis[m.ENI].Flags|w.enis[m.Egress].Flags)&policy.Limited == 0 {
-		return r
-	}
-	r.from, r.to = &w.view.limits[m.ENI], &w.view.limits[m.Egress]
-	if r.from.flows != nil {
-		if rate := r.from.flows.rate(w.view.snap.FlowLimit(m.ENI, m.Egress, m.Proto)); rate.Limits() {
-			r.flow = rate
-		}
-	}
-	return r
-}
-
-// bill puts a run on the bill.
-func (w *Worker) bill(r *run) {
-	if r.packets == 0 {
-		return
-	}
-	w.billQueue(r)
-	same := w.enis[r.eni].Instance == w.enis[r.egress].Instance
-	w.limits.bill.add(r.from.out, r.packets, r.bytes, same)
-	w.limits.bill.add(r.to.in, r.packets, r.bytes, same)
-	r.packets, r.bytes = 0, 0
-}
-
-// billQueue puts on it what goes to the queue in hand.
-func (w *Worker) billQueue(r *run) {
-	if int(r.queue) < len(r.to.queues) && r.queued != 0 {
-		w.limits.bill.owe(&r.to.queues[r.queue], 0, r.queued)
-	}
-	r.queued = 0
-}
-
 // chargeFlows charges the flows of a burst, makes the bill of all other buckets,
 // and reports whether each packet could leave at once as far as its flow goes. If
 // not, the bill is not complete.
 func (w *Worker) chargeFlows() bool {
-	b, l := &w.burst, &w.limits
-	waits := l.wheel.n != 0
-	var r run
-	for i, begun := 0, false; i < b.n; i++ {
-		m := &b.meta[i]
-		if m.Verdict != VerdictForward {
-			continue
-		}
-		if !begun || m.ENI != r.eni || m.Egress != r.egress || m.Proto != r.proto {
-			w.bill(&r)
-			r, begun = w.newRun(m), true
-		}
-		if waits && l.wheel.place(w.now, w.now, b.places[i], true) != 0 {
-			return false
-		}
-		if r.from == nil {
-			continue
-		}
-		n := b.desc[i].PktLen
-		if m.Queue != r.queue {
-			w.billQueue(&r)
-			r.queue = m.Queue
-		}
-		r.packets++
-		r.bytes += n
-		r.queued += n
-		if r.flow == nil || m.class != classFlow {
-			continue
-		}
-		flow := int(b.entry[i])
-		if b.entry[i] == flowcache.None || l.flows[flow].place != b.places[i] {
-			if waits { // maybe older packets of the same flow, of which only limitPacket knows
+	b := &w.burst
+	for i := 0; i < b.n; {
+		end := i + 1
+		if first := &b.meta[i]; first.Verdict == VerdictForward {
+			for ; end < b.n && first.together(&b.meta[end]); end++ {
+			}
+			if !w.chargeRun(i, end) {
 				return false
 			}
-			flow, _ = w.flowClock(i)
 		}
-		cost := r.flow.Cost(n)
-		if !l.flows[flow].clock.Take(r.flow, cost, w.now) {
+		i = end
+	}
+	return true
+}
+
+// together reports whether two packets that are sent on are between the same two
+// ENIs, by the same protocol: then the same limits speak for them.
+func (m *Meta) together(o *Meta) bool {
+	return m.Verdict == o.Verdict && m.ENI == o.ENI && m.Egress == o.Egress && m.Proto == o.Proto
+}
+
+// chargeRun is chargeFlows for packets that are together.
+func (w *Worker) chargeRun(i, end int) bool {
+	b, l := &w.burst, &w.limits
+	if l.wheel.n != 0 {
+		for k := i; k < end; k++ {
+			if l.wheel.place(w.now, w.now, b.places[k], true) != 0 {
+				return false
+			}
+		}
+	}
+	m := &b.meta[i]
+	if w.view.limits == nil || (w.enis[m.ENI].Flags|w.enis[m.Egress].Flags)&policy.Limited == 0 {
+		return true
+	}
+	from, to := &w.view.limits[m.ENI], &w.view.limits[m.Egress]
+	if from.flows != nil {
+		if r := from.flows.rate(w.view.snap.FlowLimit(m.ENI, m.Egress, m.Proto)); r.Limits() && !w.takeOfFlows(r, i, end) {
 			return false
 		}
-		l.bill.flows[l.bill.charged&(pktio.MaxBurst-1)] = flowCharge{flow, cost}
-		l.bill.charged++
 	}
-	w.bill(&r)
+	bytes := uint32(0)
+	for k := range b.desc[i:end] {
+		bytes += b.desc[i+k].PktLen
+	}
+	same := w.enis[m.ENI].Instance == w.enis[m.Egress].Instance
+	l.bill.add(from.out, uint32(end-i), bytes, same)
+	l.bill.add(to.in, uint32(end-i), bytes, same)
+	if len(to.queues) != 0 {
+		w.billQueues(to.queues, i, end)
+	}
+	return true
+}
+
+// billQueues puts packets on the bills of their queues.
+func (w *Worker) billQueues(queues []bucketLimit, i, end int) {
+	b := &w.burst
+	for i < end {
+		queue, bytes := b.meta[i].Queue, uint32(0)
+		for ; i < end && b.meta[i].Queue == queue; i++ {
+			bytes += b.desc[i].PktLen
+		}
+		if int(queue) < len(queues) {
+			w.limits.bill.owe(&queues[queue], 0, bytes)
+		}
+	}
+}
+
+// takeOfFlows charges the flows of packets for those that may leave at once, up to
+// the first that may not.
+func (w *Worker) takeOfFlows(r *shaper.Rate, i, end int) bool {
+	b, l := &w.burst, &w.limits
+	flows, charged := l.flows, l.bill.charged
+	for k := i; k < end; k++ {
+		if b.meta[k].class != classFlow {
+			continue
+		}
+		flow := int(b.entry[k])
+		if b.entry[k] == flowcache.None || flows[flow].place != b.places[k] {
+			if l.wheel.n != 0 { // maybe older packets of the same flow, of which only limitPacket knows
+				return false
+			}
+			flow, _ = w.flowClock(k)
+		}
+		cost := r.Cost(b.desc[k].PktLen)
+		if !flows[flow].clock.Take(r, cost, w.now) {
+			return false
+		}
+		l.bill.flows[charged&(pktio.MaxBurst-1)] = flowCharge{flow, cost}
+		charged++
+		l.bill.charged = charged
+	}
 	return true
 }
 

@@ -124,7 +124,10 @@ func (p *probe) step(n int) (lost int, err error) {
 func (p *probe) receive() (seq uint32, at time.Time, err error) {
 	var data [4]byte
 	var control [64]byte
-	n, c, _, _, err := unix.Recvmsg(p.to, data[:], control[:], 0)
+	var n, c int
+	for err = unix.EINTR; err == unix.EINTR; { // a signal of the runtime's
+		n, c, _, _, err = unix.Recvmsg(p.to, data[:], control[:], 0)
+	}
 	if err != nil {
 		return 0, at, err
 	}
