@@ -71,5 +71,9 @@ func (q *Queue) Sample(k *hash.FlowKey) {
 	q.unsampled = 0
 	m := q.m
 	m.random = m.random*1664525 + 1013904223 // a sequence modulo 2^32 of full length
-	q.sampleAt = m.now + sampleEvery/2 + int64(uint64(m.random)*sampleEvery>>32)
+	every := uint64(sampleEvery)
+	if q.burst.on {
+		every = max(every, uint64(m.now-q.burst.start)/samplesOfAll)
+	}
+	q.sampleAt = m.now + int64(every/2+uint64(m.random)*every>>32)
 }

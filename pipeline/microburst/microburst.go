@@ -44,6 +44,9 @@ const (
 	// sampleEvery is the mean time from one sample to the next. Each is between half
 	// of it and half as much again, so that no rhythm of the traffic is met.
 	sampleEvery = 4000
+	// samplesOfAll is how many samples a burst has by about any moment of it: the
+	// longer it lasts already, the longer it is until the next one.
+	samplesOfAll = 256
 )
 
 // Config says what a burst is.

@@ -15,6 +15,8 @@ type lcore struct {
 	q     *Queue
 	now   int64
 	total sums // what the queue took and refused since start
+	flow  func() uint64
+	asked int // for a flow
 }
 
 func newLcore(c Config) *lcore {
@@ -31,7 +33,12 @@ func (l *lcore) round(packets int, size, drops uint64, depth int) {
 	l.total.drops += drops
 	if packets != 0 || drops != 0 || depth != 0 {
 		if l.q.Note(l.total.packets, l.total.bytes, l.total.drops, uint32(depth)) {
-			l.q.Sample(&hash.FlowKey{Tail: 1})
+			l.asked++
+			flow := uint64(1)
+			if l.flow != nil {
+				flow = l.flow()
+			}
+			l.q.Sample(&hash.FlowKey{Tail: flow})
 		}
 	}
 }
@@ -303,6 +310,37 @@ func TestOverload(t *testing.T) {
 	}
 	if sum != l.total.bytes {
 		t.Errorf("the events have %d bytes, the queue took %d", sum, l.total.bytes)
+	}
+}
+
+// A burst that lasts asks for fewer and fewer flows, and still knows what share they
+// have: two of them that have half each.
+func TestFlowsOfALongBurst(t *testing.T) {
+	l := newLcore(DefaultConfig)
+	begun, random := l.now, uint32(7)
+	l.flow = func() uint64 {
+		random = random*1664525 + 1013904223
+		return uint64(random >> 31)
+	}
+	for end := l.now + 900_000_000; l.now < end; l.now += 2000 {
+		l.round(5, 1000, 0, 5)
+		if l.now-begun == 1_000_000 && (l.asked < 150 || l.asked > 350) {
+			t.Errorf("%d flows were asked for in the first millisecond, want about 250", l.asked)
+		}
+	}
+	l.idle(100_000)
+	l.m.Publish()
+	if l.asked > 3000 {
+		t.Errorf("%d flows were asked for in 0.9 s", l.asked)
+	}
+	e := l.events()
+	if len(e) != 1 {
+		t.Fatalf("the events are %+v", e)
+	}
+	for _, f := range e[0].Flows[:2] {
+		if share := float64(f.Bytes) / float64(e[0].Bytes); share < 0.4 || share > 0.6 {
+			t.Errorf("a flow has %.2f of the bytes, want about half", share)
+		}
 	}
 }
 
