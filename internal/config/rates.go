@@ -24,6 +24,9 @@ var rateUnits = []struct {
 func (r BitRate) String() string    { return rateText(int64(r), "bps") }
 func (r PacketRate) String() string { return rateText(int64(r), "pps") }
 
+// ParseBitRate reads a bandwidth as files have it.
+func ParseBitRate(text string) (BitRate, bool) { return parseBitRate(text) }
+
 func parseBitRate(text string) (BitRate, bool) {
 	n, ok := parseRate(text, "bps")
 	return BitRate(n), ok

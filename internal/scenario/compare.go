@@ -23,11 +23,14 @@ const (
 func (r *run) compare(st *step) {
 	switch {
 	case st.Expect.is(wordAnything):
+	case r.measured != nil:
+		r.compareRates(st)
 	case st.Receive.given:
 		r.compareReceive(st)
 	default:
 		r.comparePackets(st)
 	}
+	r.comparePeaks(st)
 	r.compareDrops(st)
 	r.compareCounters(st)
 	r.compareFlowCache(st)
@@ -241,7 +244,7 @@ func (r *run) compareDrops(st *step) {
 	for i := range now.Drops {
 		reason := drop.Reason(i)
 		got := int64(now.Drops[i] - r.before.Drops[i])
-		if got == want[reason] {
+		if got == want[reason] || r.measured != nil && want[reason] != 0 && got > want[reason] {
 			continue
 		}
 		at := line[reason]
@@ -292,6 +295,9 @@ func (r *run) compareExplanation(e *explanation) {
 			if c.want != "" && c.want != c.got {
 				r.fail(l.line, details, "explain's %s is %q, want %q", c.name, c.got, c.want)
 			}
+		}
+		if got := time.Duration(x.WaitNS); e.Wait.given && (got-e.Wait.Duration).Abs() > time.Microsecond {
+			r.fail(l.line, details, "explain says that it waits for %v, want %v", got, e.Wait.Duration)
 		}
 		if !strings.Contains(x.Session, e.Session) {
 			r.fail(l.line, details, "explain says of the session %q, want %q", x.Session, e.Session)

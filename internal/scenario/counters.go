@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/pipeline"
 )
 
 // compareCounters compares counters after the step.
@@ -53,6 +54,10 @@ func (r *run) counters() map[string]int64 {
 	for i := range r.snap.ENIs {
 		if id := r.snap.ENI(uint16(i)).ID; id != "" {
 			addFields(out, id+"/", reflect.ValueOf(r.engine.ENI(uint16(i))))
+			for k, c := range r.engine.Limited(uint16(i)) {
+				name := id + "/limit_" + pipeline.LimitKind(k).String()
+				out[name+"_queued"], out[name+"_dropped"] = int64(c.Queued), int64(c.Dropped)
+			}
 		}
 	}
 	for i := range r.snap.NumInstances() {

@@ -16,8 +16,6 @@ var unprovoked = map[drop.Reason]string{
 	drop.EgressRingFull:            "likewise",
 	drop.NoBuffer:                  "the pool of packet buffers must be empty; a scenario's never is",
 	drop.ConntrackHalfOpenExceeded: "it takes flows of several lcores, and which lcore owns a flow is random",
-	drop.ENIRemoved:                "a packet must wait for a limit while its ENI is removed; every step of a scenario ends with none waiting",
-	drop.LimitQueueFull:            "thousands of packets must wait for limits at once",
 	drop.Shutdown:                  "a packet must be under way when nitrod stops; every step of a scenario ends with none",
 }
 

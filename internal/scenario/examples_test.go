@@ -7,11 +7,14 @@ import (
 	"testing"
 )
 
-const examples = "../../examples/scenarios"
+const (
+	examples = "../../examples/scenarios"
+	talk     = "../../examples/talk"
+)
 
 // Every example goes as it says, in all its runs.
 func TestExamples(t *testing.T) {
-	files, err := Files([]string{examples})
+	files, err := Files([]string{examples, talk})
 	if err != nil {
 		t.Fatal(err)
 	}

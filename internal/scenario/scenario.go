@@ -111,6 +111,12 @@ func (s *Scenario) check() config.Errors {
 			fail(st.Pos, "a step with the key config replaces the configuration; change and remove belong to another step")
 		case st.Burst && !st.Send.given, st.Repeat > 1 && !st.Send.given:
 			fail(st.Pos, "burst and repeat belong to a step with the key send")
+		case st.Traffic != nil && s.doc.Path == pathBoth:
+			fail(st.Pos, "a scenario with traffic must have path: accelerated")
+		case st.Traffic != nil && (st.Send.given || st.Expect.given || len(st.Stalled) > 0):
+			fail(st.Pos, "a step with traffic must have none of the keys send, expect and stalled")
+		case (st.Traffic == nil) != (st.For == 0), st.Traffic == nil && (st.Rates.given || st.FlowRates.given):
+			fail(st.Pos, "traffic and for belong together, and rates and flow_rates belong to them")
 		}
 	}
 	return errs

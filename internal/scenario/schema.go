@@ -3,6 +3,7 @@ package scenario
 import (
 	"time"
 
+	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/policy"
 )
 
@@ -71,6 +72,14 @@ type step struct {
 	// before the next is sent.
 	Burst bool `yaml:"burst" default:"false"`
 
+	// Traffic that guests send for the time of `for`, in place of `send`. Time passes with it, and what waits for
+	// limits at its end is let go then. Such a scenario has `path: accelerated`: the limit of a flow lives as long
+	// as the flow's entry in the flow cache.
+	Traffic []stream `yaml:"traffic" noun:"stream"`
+
+	// For how long the traffic lasts.
+	For time.Duration `yaml:"for" min:"10us" max:"60s"`
+
 	// ENIs whose guests take no packets in this step. Their port has room for 64, and their receive ring
 	// for `rx_ring`; they take what waits there in the next step.
 	Stalled []string `yaml:"stalled" as:"id"`
@@ -85,7 +94,19 @@ type step struct {
 	// How many packets ENIs receive in this step, by ENI, in place of `expect`.
 	Receive counts `yaml:"receive"`
 
-	// Packets dropped in this step, by reason, all of them; without the key there are none.
+	// What ENIs receive of the step's traffic in the time of `for`, in bits a second, to two percent: by ENI, or by
+	// ENI, a slash and the number of a receive queue.
+	Rates rates `yaml:"rates"`
+
+	// What ENIs receive of each single flow, likewise, by ENI.
+	FlowRates rates `yaml:"flow_rates"`
+
+	// How much at least the fullest window of 10 us has had of what ENIs received on one queue since the start,
+	// in bits a second, by ENI. The configuration has `bursts: {measure: on}`.
+	Peaks rates `yaml:"peaks"`
+
+	// Packets dropped in this step, by reason, all of them; without the key there are none. In a step with
+	// traffic the numbers are those that are dropped at least.
 	Drops counts `yaml:"drops"`
 
 	// Counters after this step, by name; see Counters.
@@ -100,6 +121,24 @@ type step struct {
 
 	// What `nitrod explain` says of packets after this step.
 	Explain []explanation `yaml:"explain" noun:"explanation"`
+
+	Pos policy.Pos
+}
+
+// stream is traffic at one rate.
+type stream struct {
+	// The packet that is sent, in the packet language. In its text `+n` behind a number or an address adds the
+	// number of the flow, from 0.
+	Packet lines `yaml:"packet" required:"true"`
+
+	// Bits a second of all its flows together, in whole frames.
+	Rate config.BitRate `yaml:"rate" min:"1kbps" max:"1000gbps" required:"true"`
+
+	// Flows, which send in turn.
+	Flows int `yaml:"flows" default:"1" min:"1" max:"10000"`
+
+	// Packets that a flow sends at once, when it is its turn. The rate is the same: there are pauses in between.
+	Burst int `yaml:"burst" default:"1" min:"1" max:"10000"`
 
 	Pos policy.Pos
 }
@@ -120,6 +159,9 @@ type explanation struct {
 
 	// The ENI that it is forwarded to.
 	To string `yaml:"to" as:"id"`
+
+	// For how long its limits would let it wait, to a microsecond; `0s` is not at all.
+	Wait span `yaml:"wait"`
 
 	// What it does in connection tracking: a part of explain's words, such as `new, syn_sent`.
 	Session string `yaml:"session" as:"argument"`

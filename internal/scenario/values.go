@@ -3,8 +3,11 @@ package scenario
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/nitrod/nitrod/internal/config"
 )
 
 // line is one packet's or session's text, and where it stands.
@@ -121,6 +124,59 @@ func (c *counts) Take(n *yaml.Node) (*yaml.Node, string) {
 
 // Kind implements config.Value.
 func (c *counts) Kind() string { return "mapping of names to numbers" }
+
+// span is a time that may also be said to be none.
+type span struct {
+	given bool
+	time.Duration
+}
+
+// Take implements config.Value.
+func (s *span) Take(n *yaml.Node) (*yaml.Node, string) {
+	d, err := time.ParseDuration(n.Value)
+	if err != nil || d < 0 || n.Kind != yaml.ScalarNode {
+		return n, "a duration with its unit, such as 350us or 0s"
+	}
+	s.given, s.Duration = true, d
+	return nil, ""
+}
+
+// Kind implements config.Value.
+func (s *span) Kind() string { return "duration" }
+
+// rate is a name with a bandwidth, and where it stands.
+type rate struct {
+	name         string
+	bits         config.BitRate
+	line, column int
+}
+
+// rates are a mapping of names to bandwidths.
+type rates struct {
+	given bool
+	all   []rate
+}
+
+// Take implements config.Value.
+func (r *rates) Take(n *yaml.Node) (*yaml.Node, string) {
+	const want = "a mapping of names to bandwidths with their unit, such as {app: 5gbps}"
+	r.given = true
+	if n.Kind != yaml.MappingNode {
+		return n, want
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		bits, ok := config.ParseBitRate(value.Value)
+		if !ok || value.Kind != yaml.ScalarNode {
+			return value, want
+		}
+		r.all = append(r.all, rate{key.Value, bits, key.Line, key.Column})
+	}
+	return nil, ""
+}
+
+// Kind implements config.Value.
+func (r *rates) Kind() string { return "mapping of names to bandwidths" }
 
 // source is a configuration: a path, or the mapping itself.
 type source struct {
