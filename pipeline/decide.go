@@ -100,8 +100,8 @@ func (w *Worker) accelerate(i int, m *Meta, e *flowcache.Entry) bool {
 		}
 		if result == trackPass {
 			m.Verdict, m.Egress, m.Queue = VerdictForward, e.Egress(), e.Queue()
-			if m.Flags&flagFragment != 0 {
-				m.Queue = w.view.fragmentQueueOf(m.Egress, &w.burst.keys[i])
+			if m.Flags&flagFragment != 0 || w.choosing {
+				m.Queue = w.queueFor(m.Egress, &w.burst.keys[i], m.TOS, m.Flags&flagFragment != 0)
 			}
 		}
 	} else {

@@ -91,7 +91,7 @@ type Engine struct {
 	sharder    hash.Sharder
 	owners     [hash.NumShards]uint16 // lcore by shard
 	lcores     int
-	rss        hash.RSSFunction
+	queues     queueSettings
 	allowances *conntrack.Allowances
 	tellers    tellers
 	changing   sync.Mutex // held while a policy is put in force
@@ -142,12 +142,14 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 		lcores:     len(ios),
 		hasher:     hash.NewFlowHasher(hash.RandomSeed()),
 		sharder:    hash.NewSharder(hash.RandomKey()),
-		rss:        hash.NewToeplitz(hash.RandomKey(), hash.ModeStandard),
 		allowances: conntrack.NewAllowances(),
 	}
 	copy(e.owners[:], owners)
 	e.tellers = newTellers(cfg.ICMPErrors, len(snap.ENIs), len(ios))
 	if err := e.admit(snap, ports); err != nil {
+		return nil, err
+	}
+	if err := e.receiving(snap); err != nil {
 		return nil, err
 	}
 	if err := e.SetPolicy(snap); err != nil {

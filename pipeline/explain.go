@@ -145,7 +145,7 @@ func (x *Explanation) rewrite(v *view, frame []byte) {
 			if m.class == classICMPError {
 				key = outerKey(frame, m)
 			}
-			x.Reason, x.Queue = drop.Unset, v.fragmentQueueOf(x.Egress, &key)
+			x.Reason, x.Queue = drop.Unset, v.fragmentQueueOf(x.Egress, &key, m.TOS)
 		}
 	}
 	if x.Reason != drop.Unset {
@@ -284,9 +284,9 @@ func (x *Explanation) decided(v *view, d *policy.Decision, k *hash.FlowKey) {
 	if d.Verdict != policy.Forward {
 		return
 	}
-	x.Verdict, x.Queue = VerdictForward, v.queueOf(d.Egress, k)
+	x.Verdict, x.Queue = VerdictForward, v.queueOf(d.Egress, k, x.Meta.TOS)
 	if x.Meta.Flags&flagFragment != 0 {
-		x.Queue = v.fragmentQueueOf(d.Egress, k)
+		x.Queue = v.fragmentQueueOf(d.Egress, k, x.Meta.TOS)
 	}
 }
 
@@ -318,9 +318,9 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	if x.Cached {
 		x.Egress = entry.Egress()
 		if entry.Forward() {
-			x.Verdict, x.Queue = VerdictForward, entry.Queue()
+			x.Verdict, x.Queue = VerdictForward, v.queueOf(x.Egress, k, m.TOS)
 			if m.Flags&flagFragment != 0 {
-				x.Queue = v.fragmentQueueOf(x.Egress, k)
+				x.Queue = v.fragmentQueueOf(x.Egress, k, m.TOS)
 			}
 		} else {
 			x.Reason = drop.Reason(entry.Reason())

@@ -16,6 +16,8 @@ type QueueChoice struct {
 	Hash     uint32
 	Entry    int // of the indirection table
 	Entries  int
+	Rule     int  // location of the steering rule that comes before all that, -1 if none does
+	Moving   bool // a change is under way: the flow may still go by its old queue
 }
 
 // QueueChoice says why a packet that is forwarded goes to its queue. The table
@@ -23,12 +25,16 @@ type QueueChoice struct {
 func (e *Engine) QueueChoice(x *Explanation) QueueChoice {
 	v, k := e.view.Load(), x.Key
 	r := &v.rss[x.Egress]
-	c := QueueChoice{Function: "CRC32", Fields: "addresses", Entries: r.table.Len()}
+	c := QueueChoice{Function: "CRC32", Fields: "addresses", Entries: r.table.Len(), Rule: -1, Moving: r.move != nil && !r.move.done()}
+	fragment := x.Meta.Flags&flagFragment != 0 || x.Fragments != 0
+	if _, location, ok := r.steered(x.Egress, &k, x.Meta.TOS, fragment); ok {
+		c.Rule = int(location)
+	}
 	if _, is := r.function.(*hash.Toeplitz); is {
 		c.Function = "Toeplitz"
 	}
 	ports := k.Proto() == protoTCP || k.Proto() == protoUDP
-	if x.Meta.Flags&flagFragment != 0 || x.Fragments != 0 || !ports {
+	if fragment || !ports {
 		c.Hash = r.function.HashAddrs(&k)
 	} else {
 		c.Fields, c.Hash = "addresses and ports", r.function.Hash(&k)

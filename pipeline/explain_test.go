@@ -246,7 +246,7 @@ func TestExplainIsWhatHappens(t *testing.T) {
 			}})
 		}
 		b, cold := bedOf(lcores), bedOf(1)
-		cold.engine.rss = b.engine.rss
+		cold.engine.queues = b.engine.queues
 		cold.policy(func(*policy.Objects) {})
 		f := frameMaker{b: b}
 		ids := []string{"web", "web2", "app", "fw"}

@@ -27,7 +27,7 @@ func (w *Worker) relayICMPError(i int) {
 		return
 	}
 	key := &w.query.Key // outer would escape to the heap
-	w.forward(m, key, d.Egress, w.view.queueOf(d.Egress, key))
+	w.forward(m, key, d.Egress, w.view.queueOf(d.Egress, key, m.TOS))
 }
 
 // admitError asks policy about an ICMP error about the flow that answers by key

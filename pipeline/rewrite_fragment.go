@@ -78,7 +78,7 @@ func (w *Worker) fragmentQueue(i int) uint8 {
 		w.query.Key = outerKey(w.burst.frame(i), m)
 		key = &w.query.Key
 	}
-	return w.view.fragmentQueueOf(m.Egress, key)
+	return w.queueFor(m.Egress, key, m.TOS, true)
 }
 
 // putFragment writes the next fragment of packet d to the buffer of out, as its

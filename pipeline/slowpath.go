@@ -122,7 +122,7 @@ func (w *Worker) refusalOf(m *Meta, a *admission, d *policy.Decision) flowcache.
 // acceptanceOf is the flow-cache entry for a flow that policy lets pass.
 func (w *Worker) acceptanceOf(k *hash.FlowKey, a *admission, d *policy.Decision) flowcache.Action {
 	f := flowcache.Action{
-		Forward: true, Egress: d.Egress, Queue: w.view.queueOf(d.Egress, k),
+		Forward: true, Egress: d.Egress, Queue: w.view.queueOf(d.Egress, k, 0), // of a flow that rules part it is not used
 		Session: a.Main, SrcGen: d.SrcGen, DstGen: d.DstGen, Answer: d.AsAnswer,
 	}
 	if a.Main != conntrack.NoSession {
@@ -141,8 +141,8 @@ func (m *Meta) halfOfDHCP(r drop.Reason) bool {
 // forward sets a packet's way out. A fragment goes to the queue that ENA gives
 // fragments, whatever the queue of its flow (docs/semantics.md, RSS).
 func (w *Worker) forward(m *Meta, k *hash.FlowKey, egress uint16, queue uint8) {
-	if m.Flags&flagFragment != 0 {
-		queue = w.view.fragmentQueueOf(egress, k)
+	if m.Flags&flagFragment != 0 || w.choosing {
+		queue = w.queueFor(egress, k, m.TOS, m.Flags&flagFragment != 0)
 	}
 	m.Verdict, m.Egress, m.Queue = VerdictForward, egress, queue
 }

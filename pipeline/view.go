@@ -3,7 +3,6 @@ package pipeline
 import (
 	"encoding/binary"
 
-	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
@@ -24,6 +23,8 @@ type view struct {
 	six       []guest6             // by ENI
 	gateways  []uint16             // by VPC, of those that may have one: the internet gateway's port
 	born      []int64              // by ENI: when it came into being, ns
+	parted    bool                 // some ENI's rules may part the packets of a flow
+	moving    []uint16             // ENIs whose queues change
 	ends      bool                 // the change to it may end sessions by itself, or spare them
 }
 
@@ -52,12 +53,6 @@ func (h *lastHop) address(f *[ethHeader + ipv4Header]byte) {
 	binary.LittleEndian.PutUint32(f[8:12], h.macs2)
 }
 
-// receiveSide is an ENI's choice of receive queue (docs/semantics.md, RSS).
-type receiveSide struct {
-	function hash.RSSFunction
-	table    hash.IndirectionTable
-}
-
 // newView makes the view of a snapshot that is put in force now in the place of
 // prev, which may be nil.
 func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
@@ -66,27 +61,18 @@ func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
 		frag: make([]shaper.SharedLimit, n), linkLocal: make([]shaper.SharedLimit, n), says: make([]speaker, n), six: make([]guest6, n)}
 	v.age(prev, e.Now())
 	v.gateways, v.limits = gatewaysOf(snap), e.limitsOf(snap)
-	tables := make(map[uint16]hash.IndirectionTable) // by queues: most ENIs have as many as others
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
 		if r.Dead() {
 			continue
 		}
-		table, known := tables[r.Queues]
-		if !known {
-			var err error
-			if table, err = hash.NewIndirectionTable(hash.DefaultIndirection, int(r.Queues)); err != nil {
-				return nil, err
-			}
-			tables[r.Queues] = table
-		}
-		v.rss[i] = receiveSide{e.rss, table}
 		v.hops[i] = lastHopOf(r)
 		v.frag[i] = fragmentLimit(r, e.lcores)
 		subnet := snap.Subnet(r.Subnet)
 		v.says[i] = speakerOf(&subnet)
 		v.linkLocal[i] = linkLocalLimit(r, e.lcores)
 		info := snap.ENI(uint16(i))
+		v.receives(uint16(i), e.queues.side(uint16(i), &info), prev)
 		v.six[i] = guest6Of(r, &info, &subnet, e.cfg.AdvertEvery)
 		if info.Primary4.IsValid() {
 			v.dhcp[i] = packet.DHCPConfig{
@@ -136,16 +122,4 @@ func (v *view) age(prev *view, now int64) {
 			v.ends = v.ends || !was.Dead()
 		}
 	}
-}
-
-// queueOf returns the receive queue of an ENI for a flow.
-func (v *view) queueOf(eni uint16, k *hash.FlowKey) uint8 {
-	r := &v.rss[eni]
-	return uint8(r.table.Entry(r.function.Hash(k)))
-}
-
-// fragmentQueueOf returns the receive queue of an ENI for fragments.
-func (v *view) fragmentQueueOf(eni uint16, k *hash.FlowKey) uint8 {
-	r := &v.rss[eni]
-	return uint8(r.table.Entry(r.function.HashAddrs(k)))
 }

@@ -31,11 +31,13 @@ type Worker struct {
 	clock  Clock
 
 	// Read once per round.
-	now    int64  // ns
-	millis uint32 // of the sessions' clock
-	tick   uint16 // of the flow cache's clock
-	view   *view
-	enis   []policy.ENIRecord // of view
+	now      int64  // ns
+	millis   uint32 // of the sessions' clock
+	tick     uint16 // of the flow cache's clock
+	view     *view
+	choosing bool               // queues are chosen packet by packet, whatever the flow cache says
+	moving   bool               // some change of queues is under way
+	enis     []policy.ENIRecord // of view
 
 	burst     burst
 	hashed    int  // packets below have their place
@@ -47,6 +49,7 @@ type Worker struct {
 	fragments bool // there may be some in the burst
 
 	redecision redecision
+	touched    []*moveBucket // whose packets of this round go by an old queue
 
 	cache           *flowcache.Cache
 	sessions        *conntrack.Table
@@ -113,6 +116,9 @@ func (w *Worker) Round() int {
 	w.limit()
 	w.rewrite()
 	w.transmit()
+	if w.moving {
+		w.moveQueues()
+	}
 	w.tidy()
 	w.worked = n + w.collected
 	return w.worked
@@ -132,8 +138,15 @@ func (w *Worker) begin() {
 	w.tick, w.millis = uint16(now>>tickShift), conntrack.Millis(now)
 	w.budget, w.collected = w.engine.cfg.SlowPathBudget, 0
 	if v := w.engine.view.Load(); v != w.view {
+		same := w.view != nil && w.view.snap == v.snap
 		w.view, w.enis = v, v.snap.ENIs
-		w.policyChanged()
+		if !same {
+			w.policyChanged()
+		}
+		w.queuesChanged()
+	}
+	if len(w.touched) != 0 {
+		w.mark()
 	}
 	w.counters.local[countRounds]++
 }

@@ -112,6 +112,13 @@ func (q *ReceiveQueue) PushBurst(descs []pktio.Desc) int {
 	return n
 }
 
+// Filled returns how many packets were ever pushed, and Left how many of them
+// have left; both modulo 2^32.
+func (q *ReceiveQueue) Filled() uint32 { return q.tail }
+
+// Left is explained at Filled.
+func (q *ReceiveQueue) Left() uint32 { return q.head }
+
 // Len returns how many packets wait.
 func (q *ReceiveQueue) Len() int { return int(q.tail - q.head) }
 

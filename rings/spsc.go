@@ -73,6 +73,14 @@ func (r *SPSC[T]) Put(v *T) bool {
 	return true
 }
 
+// Filled returns how many items were ever put, modulo 2^32. It is for the
+// producer.
+func (r *SPSC[T]) Filled() uint32 { return r.tail }
+
+// Taken returns how many items were ever advanced over, modulo 2^32. It is for
+// the consumer.
+func (r *SPSC[T]) Taken() uint32 { return r.head }
+
 // Publish makes everything put so far visible to the consumer.
 func (r *SPSC[T]) Publish() {
 	if r.published.Load() != r.tail {

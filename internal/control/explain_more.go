@@ -15,7 +15,7 @@ import (
 func (out *Explanation) more(e *pipeline.Engine, snap *policy.Snapshot, x *pipeline.Explanation, frame int, both bool) {
 	if x.Verdict == pipeline.VerdictForward {
 		c := e.QueueChoice(x)
-		out.QueueWhy = fmt.Sprintf("%s of %s is %#08x, entry %d of %d in the indirection table", c.Function, c.Fields, c.Hash, c.Entry, c.Entries)
+		out.QueueWhy = queueWhy(&c)
 		tracked := x.Tracked()
 		out.Tracked = &tracked
 		if both && x.Answerable() {

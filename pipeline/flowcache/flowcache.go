@@ -175,6 +175,11 @@ func (c *Cache) SetQueued(e *Entry, queued bool) {
 	relaxed.Store64(&e.info, info)
 }
 
+// SetQueue gives a forwarding entry another receive queue.
+func (c *Cache) SetQueue(e *Entry, queue uint8) {
+	relaxed.Store64(&e.info, e.info&^(0xff<<40)|uint64(queue)<<40)
+}
+
 // Set installs the action for a key, in place where the key is known. It
 // returns the entry, and whether another flow's entry had to make room.
 func (c *Cache) Set(h uint64, k *hash.FlowKey, a *Action, tick uint16) (id uint32, evicted bool) {
