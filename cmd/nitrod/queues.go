@@ -45,6 +45,7 @@ in ethtool -S.`,
 	c.flags(cmd)
 	cmd.Flags().StringVar(&eni, "eni", "", "only those of this ENI")
 	cmd.Flags().BoolVar(&ena, "ena", false, "print counters by ENA's names")
+	cmd.AddCommand(newQueuesRSS(), newQueuesSteer())
 	return cmd
 }
 

@@ -61,6 +61,16 @@ func (c *Client) Post(path string, in, out any) error {
 	return c.do(req, out)
 }
 
+// Delete asks for the removal of what path and query name.
+func (c *Client) Delete(path string, query url.Values) error {
+	u := url.URL{Scheme: "http", Host: "nitrod", Path: path, RawQuery: query.Encode()}
+	req, err := http.NewRequest(http.MethodDelete, u.String(), nil)
+	if err != nil {
+		return err
+	}
+	return c.do(req, new(struct{}))
+}
+
 func (c *Client) do(req *http.Request, out any) error {
 	resp, err := c.http.Do(req)
 	if err != nil {

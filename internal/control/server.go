@@ -40,7 +40,7 @@ type Host interface {
 // Server answers on the control socket.
 //
 // Thread-safety: requests are served concurrently; they read what lcores
-// publish and change nothing.
+// publish, and change nothing but how ENIs choose their queues.
 //
 // Limits: a request body of 1 MiB, of 40 MiB for a plan, of which one is made at
 // a time; answers of at most 100,000 flows or sessions.
@@ -147,6 +147,7 @@ func (s *Server) newRoutes() http.Handler {
 	mux.HandleFunc("GET /v1/bursts", s.bursts)
 	mux.HandleFunc("POST /v1/explain", s.explain)
 	mux.HandleFunc("POST /v1/plan", s.plan)
+	s.queueRoutes(mux)
 	return mux
 }
 
