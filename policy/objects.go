@@ -165,6 +165,8 @@ type Instance struct {
 	In, Out            Bandwidth
 	Packets            Limit
 	Flow               FlowLimits
+	VCPUs              int // steering rules that there is room for
+	Steering           []SteerRule
 	Pos                Pos
 }
 
@@ -199,6 +201,7 @@ type ENI struct {
 	In, Out, Queue Limit
 	// Express and ExpressUDP: it uses ENA Express, for TCP and for UDP too.
 	Express, ExpressUDP bool
+	RSS                 *RSS // nil for the default
 	Pos                 Pos
 }
 

@@ -46,6 +46,7 @@ func validate(o *Objects) (*checker, Errors) {
 	c.checkInstances()
 	c.checkENIs()
 	c.checkAllowances()
+	c.checkQueues()
 	c.checkOutside()
 	c.errs.sort()
 	return c, c.errs

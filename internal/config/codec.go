@@ -65,6 +65,10 @@ var byType = map[reflect.Type]*codec{
 	reflect.TypeFor[portRange]():     codecOf("ports", "a port such as 80, a range such as 1000-2000, or all", "", parsePorts),
 	reflect.TypeFor[icmpValue]():     codecOf("0-255 or `all`", "a number from 0 to 255, or all", "", parseICMPValue),
 	reflect.TypeFor[target]():        codecOf("route target", "local, blackhole, eni:ID, internet_gateway:ID or gateway:NAME", "", parseTarget),
+	reflect.TypeFor[rssKey]():        codecOf("RSS key", "40 bytes in hexadecimal, separated by colons", "", parseKey),
+	reflect.TypeFor[maskedAddr]():    codecOf("address with mask", "an address alone, with a prefix length or with a mask, such as 10.0.1.10, 10.0.1.0/24 or 10.0.1.0/255.0.255.0", "", parseMaskedAddr),
+	reflect.TypeFor[maskedPort]():    codecOf("port with mask", "a port alone or with a mask, such as 443 or 0x1000/0xf000", "", parseMaskedPort),
+	reflect.TypeFor[maskedByte]():    codecOf("byte with mask", "a byte alone or with a mask, such as 184 or 0x20/0xfc", "", parseMaskedByte),
 	reflect.TypeFor[liveFlows]():     codecOf("`aws`, `cut` or `drain=TIME`", "aws, cut, or drain= and a time in whole seconds up to 8h, such as drain=30s", "", parseLiveFlows),
 }
 

@@ -123,6 +123,10 @@ func made(t reflect.Type) bool {
 // madeKeys are the keys of an object with a port that its port was made for.
 var madeKeys = map[string]bool{"port": true, "queues": true, "mtu": true}
 
+// queueKeys are the keys of ENIs and instances with which the choice of receive
+// queues begins.
+var queueKeys = map[string]bool{"rss": true, "steering": true, "vcpus": true}
+
 func idOf(v reflect.Value) string {
 	if id := v.FieldByName("ID"); id.IsValid() {
 		return id.String()
@@ -145,10 +149,13 @@ func (x *differ) keys(in string, old, new reflect.Value) {
 		if in != "" {
 			key = in + ", " + f.key
 		}
-		restart := x.restart || in == "" && made(old.Type()) && madeKeys[f.key]
+		restart := x.restart || in == "" && (made(old.Type()) && madeKeys[f.key] || queueKeys[f.key])
 		switch {
 		case f.isList && f.codec == nil:
+			outer := x.restart
+			x.restart = restart
 			x.parts(&f, key, a, b)
+			x.restart = outer
 		case f.isList:
 			x.list(key, a, b, restart)
 		case f.codec == nil:
@@ -225,6 +232,8 @@ func (x *differ) partName(v reflect.Value) string {
 	switch p := v.Addr().Interface().(type) {
 	case *aclRuleDoc:
 		return strconv.Itoa(p.Rule)
+	case *steerDoc:
+		return "at location " + strconv.Itoa(p.Location)
 	case *routeDoc:
 		return "to " + p.Destination.String()
 	case *sgRuleDoc:

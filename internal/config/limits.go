@@ -22,6 +22,9 @@ func (d *decoder) types(doc *document) {
 		if !d.given(&in.Nitro) && t.Nitro.N >= 6 {
 			in.Nitro = NitroV6
 		}
+		if !d.given(&in.VCPUs) {
+			in.VCPUs = t.VCPUs.N
+		}
 		if uses[in.ID] == nil { // an id that is there twice is an error of its own
 			uses[in.ID] = &typeUse{Type: t}
 		}
@@ -73,6 +76,7 @@ func (d *decoder) typeAllows(e *eniDoc, u *typeUse) {
 // instance turns an instance into policy's, its limits with it.
 func (d *decoder) instance(in *instanceDoc) policy.Instance {
 	out := policy.Instance{ID: in.ID, ConntrackAllowance: in.ConntrackAllowance, Placement: in.PlacementGroup, Pos: in.Pos}
+	out.VCPUs, out.Steering = in.VCPUs, convert(in.Steering, d.steering)
 	t, l := instancetype.Lookup(in.Type), in.Limits
 	if l == nil {
 		l = &instanceLimitsDoc{}

@@ -39,6 +39,7 @@ func (d *decoder) objects(doc *document) policy.Objects {
 		ENIs: convert(doc.ENIs, func(e *eniDoc) policy.ENI {
 			out := eni(e, nitro[e.Instance].established())
 			d.eniLimits(e, &out)
+			out.RSS = d.rss(e)
 			return out
 		}),
 		Gateways: convert(doc.Gateways, func(g *gatewayDoc) policy.InternetGateway {

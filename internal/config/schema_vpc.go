@@ -208,6 +208,12 @@ type instanceDoc struct {
 	// `v6` 350 s. A `type` of that generation makes `v6` the default.
 	Nitro Nitro `yaml:"nitro" default:"v5" enum:"v5,v6"`
 
+	// Its vCPUs: how many steering rules its ENIs may have, all together. A `type` has its own number.
+	VCPUs int `yaml:"vcpus" default:"0" min:"0" max:"1024"`
+
+	// Which packets come to which receive queue of its ENIs, whatever their `rss` says.
+	Steering []steerDoc `yaml:"steering" noun:"steering rule"`
+
 	Pos policy.Pos
 }
 
@@ -257,6 +263,9 @@ type eniDoc struct {
 	// Receive queues of the guest, among which its flows are spread. The `type` of the instance, if it has
 	// one, gives another default.
 	Queues int `yaml:"queues" default:"1" min:"1" max:"128"`
+
+	// How it spreads flows over its `queues`.
+	RSS *rssDoc `yaml:"rss" noun:"RSS"`
 
 	// Flows of its instance's `conntrack_allowance` that are kept for this ENI: the others of the
 	// instance cannot use them. Together they must not exceed the allowance.

@@ -299,6 +299,9 @@ func (r *run) compareExplanation(e *explanation) {
 		if got := time.Duration(x.WaitNS); e.Wait.given && (got-e.Wait.Duration).Abs() > time.Microsecond {
 			r.fail(l.line, details, "explain says that it waits for %v, want %v", got, e.Wait.Duration)
 		}
+		if why := fmt.Sprintf("queue %d: %s", x.Queue, x.QueueWhy); !strings.Contains(why, e.Queue) {
+			r.fail(l.line, details, "explain says of the receive queue %q, want %q", why, e.Queue)
+		}
 		if !strings.Contains(x.Session, e.Session) {
 			r.fail(l.line, details, "explain says of the session %q, want %q", x.Session, e.Session)
 		}

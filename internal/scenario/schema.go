@@ -163,6 +163,9 @@ type explanation struct {
 	// For how long its limits would let it wait, to a microsecond; `0s` is not at all.
 	Wait span `yaml:"wait"`
 
+	// Why it comes to its receive queue: a part of explain's words, such as `entry 112 of 128`.
+	Queue string `yaml:"queue" as:"argument"`
+
 	// What it does in connection tracking: a part of explain's words, such as `new, syn_sent`.
 	Session string `yaml:"session" as:"argument"`
 

@@ -34,7 +34,7 @@ func EngineConfig(cfg *config.Config) pipeline.Config {
 			Hold: cfg.Fragments.Hold, Lifetime: cfg.Fragments.Lifetime,
 			Datagrams: cfg.Fragments.DatagramsPerENI, Held: cfg.Fragments.HeldPerENI,
 		},
-		RingSize: ringSize, Poll: pollConfig(cfg),
+		RingSize: ringSize, Poll: pollConfig(cfg), Receive: receiveOf(&cfg.Objects),
 		Bursts: microburst.Config{
 			On: cfg.Bursts.Measure == config.SwitchOn, Rate: uint64(cfg.Bursts.Rate) / 100 * uint64(cfg.Bursts.RateShare),
 			RingShare: cfg.Bursts.RingShare, MinLength: cfg.Bursts.MinLength, Events: cfg.Bursts.Events,
