@@ -48,6 +48,7 @@ type Config struct {
 	Shares          []uint32 // by lcore: of the flows, in proportion to each other; nil gives all as much
 	RingSize        int      // of the rings between lcores, a power of two
 	LimitQueue      int      // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
+	Receive         Receive
 	Clock           Clock
 }
 

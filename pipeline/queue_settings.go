@@ -33,6 +33,13 @@ type Steer struct {
 	Rule hash.SteerRule
 }
 
+// Receive says how ENIs choose receive queues when the engine begins.
+type Receive struct {
+	RSS      map[string]RSS // by ENI; the others have a random key and the default table
+	Steering map[string]int // by instance: how many rules it has room for, where that is not the default
+	Rules    []Steer
+}
+
 // Errors of changes to the choice of queues. They wrap the error number that
 // ENA's driver, or the kernel before it, gives.
 var (
@@ -63,8 +70,9 @@ type spread struct {
 
 func newSpread(r *RSS) *spread { return &spread{*r, r.function()} }
 
-// receiving makes the settings with which the engine begins: Toeplitz with a
-// random key, the default table, and no steering rules, for which an instance has
+// receiving makes the settings with which the engine begins. What Config.Receive
+// does not say is Toeplitz with a random key, the default table, and no steering
+// rules, for which an instance has
 // room as the most queues that an ENI of its has. ENA has an entry for each
 // vCPU, and by default as many queues (docs/semantics.md S5.8).
 func (e *Engine) receiving(snap *policy.Snapshot) error {
@@ -83,8 +91,26 @@ func (e *Engine) receiving(snap *policy.Snapshot) error {
 			return err
 		}
 		q.spread[id] = &own
+		if given, is := e.cfg.Receive.RSS[id]; is {
+			if err := checkTable(&given.Table, r.Queues); err != nil {
+				return err
+			}
+			q.spread[id] = newSpread(&given)
+		}
 		if instance := snap.ENI(uint16(i)).Instance; !r.Outside() && q.steering[instance].Size() < int(r.Queues) {
 			q.steering[instance] = hash.NewSteeringTable(int(r.Queues))
+		}
+	}
+	for instance, size := range e.cfg.Receive.Steering {
+		q.steering[instance] = hash.NewSteeringTable(size)
+	}
+	for i := range e.cfg.Receive.Rules {
+		instance, rule, err := ruleOf(snap, &e.cfg.Receive.Rules[i])
+		if err != nil {
+			return err
+		}
+		if q.steering[instance], err = q.steering[instance].Add(rule); err != nil {
+			return err
 		}
 	}
 	e.queues = q

@@ -29,7 +29,7 @@ var awsFlow = policy.FlowLimits{Default: flowOf(5e9), ClusterTCP: flowOf(10e9), 
 func TestInstanceLimits(t *testing.T) {
 	c7i := policy.Instance{
 		ID: "i", In: bandwidth(12.5e9, 781e6), Out: bandwidth(12.5e9, 781e6),
-		Packets: policy.Limit{Rate: 1_100_000, Burst: 110, Delay: 5 * time.Millisecond}, Flow: awsFlow,
+		Packets: policy.Limit{Rate: 1_100_000, Burst: 110, Delay: 5 * time.Millisecond}, Flow: awsFlow, VCPUs: 2,
 	}
 	changed := func(edit func(*policy.Instance)) policy.Instance {
 		in := c7i
@@ -48,7 +48,7 @@ func TestInstanceLimits(t *testing.T) {
 		{"type", "type: c7i.large", c7i},
 		{"type without burst", "type: m5.24xlarge", policy.Instance{
 			ID: "i", In: bandwidth(25e9, 25e9), Out: bandwidth(25e9, 25e9),
-			Packets: policy.Limit{Rate: 2_200_000, Burst: 220, Delay: 5 * time.Millisecond}, Flow: awsFlow,
+			Packets: policy.Limit{Rate: 2_200_000, Burst: 220, Delay: 5 * time.Millisecond}, Flow: awsFlow, VCPUs: 96,
 		}},
 		{"another rate", "type: c7i.large, limits: {bandwidth_in: {rate: 2gbps}}", changed(func(in *policy.Instance) { in.In = bandwidth(2e9, 781e6) })},
 		{"a rate below the type's baseline", "type: c7i.large, limits: {bandwidth_in: {rate: 100mbps}}", changed(func(in *policy.Instance) { in.In = bandwidth(100e6, 100e6) })},

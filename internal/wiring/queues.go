@@ -27,7 +27,9 @@ func receiveOf(o *policy.Objects) pipeline.Receive {
 	}
 	for i := range o.Instances {
 		in := &o.Instances[i]
-		r.Steering[in.ID] = in.VCPUs
+		if in.VCPUs != 0 {
+			r.Steering[in.ID] = in.VCPUs
+		}
 		for j := range in.Steering {
 			r.Rules = append(r.Rules, pipeline.Steer{ENI: in.Steering[j].ENI, Rule: in.Steering[j].Rule})
 		}
