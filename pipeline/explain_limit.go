@@ -79,7 +79,7 @@ func (x *Explanation) ask(e *Engine, v *view, limits []bucketLimit, n uint32) {
 			}
 			cost *= 2
 		}
-		lease := e.workers[x.Lcore].limits.leases[l.bucket].Copy()
+		lease := e.workers[x.Lcore].limits.purses[l.bucket].lease.Copy()
 		var bucket shaper.SharedClock
 		e.clocks[l.bucket].CopyTo(&bucket)
 		says := LimitSays{Kind: l.kind, ENI: m.ENI, Left: lease.Left(&bucket, &l.rate, now), Depth: l.rate.Depth()}

@@ -26,8 +26,8 @@ const (
 // limiter is an lcore's part of the limits.
 type limiter struct {
 	wheel   wheel
-	leases  []shaper.Lease // of Engine.clocks
-	flows   []flowClock    // by flow-cache entry, and those of strays
+	purses  []purse     // of Engine.clocks
+	flows   []flowClock // by flow-cache entry, and those of strays
 	counts  limitCounters
 	charges [maxBuckets]charge // of the packet in hand
 	bill    bill
@@ -65,7 +65,8 @@ func newLimiter(cfg *Config, buckets, enis, entries int) (l limiter, err error) 
 		return l, err
 	}
 	l.flows = l.flowBlock.Items
-	l.leases, l.counts, l.bill = make([]shaper.Lease, buckets), newLimitCounters(enis), newBill(buckets)
+	l.purses, l.counts = make([]purse, buckets), newLimitCounters(enis)
+	l.bill.buckets = make([]*bucketLimit, 0, buckets)
 	return l, nil
 }
 
@@ -170,7 +171,7 @@ func (w *Worker) ask(i int, limits []bucketLimit, n uint32, same bool, charged i
 			}
 			cost *= 2
 		}
-		lease := &w.limits.leases[l.bucket]
+		lease := &w.limits.purses[l.bucket].lease
 		at, ok := lease.Departure(&w.engine.clocks[l.bucket], &l.rate, cost, w.now)
 		if !ok {
 			w.tooLate(i, l.bit(), l.reason())

@@ -8,18 +8,19 @@ import (
 	"github.com/nitrod/nitrod/policy"
 )
 
-// bill is what a burst costs each of the buckets that lcores share, if all of it
-// may leave at once, and which flows were charged for it.
-type bill struct {
-	owed    []shaper.Cost // by bucket; 0 but for those of items
-	items   []billItem
-	flows   [pktio.MaxBurst]flowCharge
-	charged int // of flows
+// purse is an lcore's part of a bucket that lcores share, in a cache line.
+type purse struct {
+	lease shaper.Lease
+	owed  shaper.Cost // for the burst in hand; 0 but for those on the bill
+	_     [8]byte
 }
 
-type billItem struct {
-	bucket uint32
-	rate   *shaper.Rate
+// bill is what a burst costs, if all of it may leave at once: the buckets whose
+// purses owe something, and the flows that were charged for it.
+type bill struct {
+	buckets []*bucketLimit
+	flows   [pktio.MaxBurst]flowCharge
+	charged int // of flows
 }
 
 type flowCharge struct {
@@ -27,13 +28,9 @@ type flowCharge struct {
 	cost shaper.Cost
 }
 
-func newBill(buckets int) bill {
-	return bill{owed: make([]shaper.Cost, buckets), items: make([]billItem, 0, buckets)}
-}
-
-// add puts packets of some bytes in total on the bill. Of a packet within one
+// owe puts packets of some bytes in total on the bill. Of a packet within one
 // instance the packet rate takes two at once, as sent.
-func (l *bill) add(limits []bucketLimit, packets, bytes uint32, same bool) {
+func (l *limiter) owe(limits []bucketLimit, packets, bytes uint32, same bool) {
 	for i := range limits {
 		limit, n := &limits[i], packets
 		if same && limit.kind == LimitPackets {
@@ -42,15 +39,12 @@ func (l *bill) add(limits []bucketLimit, packets, bytes uint32, same bool) {
 			}
 			n *= 2
 		}
-		l.owe(limit, n, bytes)
+		p := &l.purses[limit.bucket]
+		if p.owed == 0 {
+			l.bill.buckets = append(l.bill.buckets, limit)
+		}
+		p.owed += limit.rate.CostOfAll(n, bytes)
 	}
-}
-
-func (l *bill) owe(limit *bucketLimit, packets, bytes uint32) {
-	if l.owed[limit.bucket] == 0 {
-		l.items = append(l.items, billItem{limit.bucket, &limit.rate})
-	}
-	l.owed[limit.bucket] += limit.rate.CostOfAll(packets, bytes)
 }
 
 // limitBurst is limit for a burst that is far from its limits, as most are: if
@@ -59,25 +53,25 @@ func (l *bill) owe(limit *bucketLimit, packets, bytes uint32) {
 // The outcome is that of one by one, since a bucket that lets all pass lets pass
 // each.
 func (w *Worker) limitBurst() bool {
-	l := &w.limits.bill
+	l := &w.limits
 	all := w.chargeFlows()
-	for i := range l.items {
-		it := &l.items[i]
-		all = all && w.limits.leases[it.bucket].Passes(&w.engine.clocks[it.bucket], it.rate, l.owed[it.bucket], w.now)
+	for _, limit := range l.bill.buckets {
+		p := &l.purses[limit.bucket]
+		all = all && (p.lease.Covers(&limit.rate, p.owed, w.now) || p.lease.Passes(&w.engine.clocks[limit.bucket], &limit.rate, p.owed, w.now))
 	}
-	for i := range l.items {
-		it := &l.items[i]
+	for _, limit := range l.bill.buckets {
+		p := &l.purses[limit.bucket]
 		if all {
-			w.limits.leases[it.bucket].Charge(l.owed[it.bucket])
+			p.lease.Charge(p.owed)
 		}
-		l.owed[it.bucket] = 0
+		p.owed = 0
 	}
 	if !all {
-		for _, c := range l.flows[:l.charged] {
-			w.limits.flows[c.flow].clock.Charge(-c.cost)
+		for _, c := range l.bill.flows[:l.bill.charged] {
+			l.flows[c.flow].clock.Charge(-c.cost)
 		}
 	}
-	l.items, l.charged = l.items[:0], 0
+	l.bill.buckets, l.bill.charged = l.bill.buckets[:0], 0
 	return all
 }
 
@@ -87,13 +81,18 @@ func (w *Worker) limitBurst() bool {
 func (w *Worker) chargeFlows() bool {
 	b := &w.burst
 	for i := 0; i < b.n; {
-		end := i + 1
-		if first := &b.meta[i]; first.Verdict == VerdictForward {
-			for ; end < b.n && first.together(&b.meta[end]); end++ {
-			}
-			if !w.chargeRun(i, end) {
-				return false
-			}
+		first := &b.meta[i]
+		if first.Verdict != VerdictForward {
+			i++
+			continue
+		}
+		end, bytes, queues := i, uint32(0), uint8(0)
+		for ; end < b.n && first.together(&b.meta[end]); end++ {
+			bytes += b.desc[end].PktLen
+			queues |= first.Queue ^ b.meta[end].Queue
+		}
+		if !w.chargeRun(i, end, bytes, queues == 0) {
+			return false
 		}
 		i = end
 	}
@@ -106,8 +105,8 @@ func (m *Meta) together(o *Meta) bool {
 	return m.Verdict == o.Verdict && m.ENI == o.ENI && m.Egress == o.Egress && m.Proto == o.Proto
 }
 
-// chargeRun is chargeFlows for packets that are together.
-func (w *Worker) chargeRun(i, end int) bool {
+// chargeRun is chargeFlows for packets that are together, of some bytes in total.
+func (w *Worker) chargeRun(i, end int, bytes uint32, oneQueue bool) bool {
 	b, l := &w.burst, &w.limits
 	if l.wheel.n != 0 {
 		for k := i; k < end; k++ {
@@ -126,20 +125,20 @@ func (w *Worker) chargeRun(i, end int) bool {
 			return false
 		}
 	}
-	bytes := uint32(0)
-	for k := range b.desc[i:end] {
-		bytes += b.desc[i+k].PktLen
-	}
 	same := w.enis[m.ENI].Instance == w.enis[m.Egress].Instance
-	l.bill.add(from.out, uint32(end-i), bytes, same)
-	l.bill.add(to.in, uint32(end-i), bytes, same)
-	if len(to.queues) != 0 {
+	l.owe(from.out, uint32(end-i), bytes, same)
+	l.owe(to.in, uint32(end-i), bytes, same)
+	switch {
+	case len(to.queues) == 0:
+	case !oneQueue:
 		w.billQueues(to.queues, i, end)
+	case int(m.Queue) < len(to.queues):
+		l.owe(to.queues[m.Queue:m.Queue+1], 0, bytes, same)
 	}
 	return true
 }
 
-// billQueues puts packets on the bills of their queues.
+// billQueues puts packets that go to several queues on the bills of those.
 func (w *Worker) billQueues(queues []bucketLimit, i, end int) {
 	b := &w.burst
 	for i < end {
@@ -148,7 +147,7 @@ func (w *Worker) billQueues(queues []bucketLimit, i, end int) {
 			bytes += b.desc[i].PktLen
 		}
 		if int(queue) < len(queues) {
-			w.limits.bill.owe(&queues[queue], 0, bytes)
+			w.limits.owe(queues[queue:queue+1], 0, bytes, false)
 		}
 	}
 }

@@ -58,18 +58,28 @@ func (l *Lease) Departure(s *SharedClock, r *Rate, cost Cost, now int64) (int64,
 	}
 }
 
+// Covers reports whether what is held lets a packet pass at now, which is the usual
+// case, in a few instructions. If not, Passes may still say so.
+func (l *Lease) Covers(r *Rate, cost Cost, now int64) bool {
+	t := now << paceShift
+	at := max(l.at, t)
+	if int64(cost) > l.end-at || at+int64(cost)-r.span > t {
+		return false
+	}
+	relaxed.StoreInt64(&l.at, at)
+	return true
+}
+
 // Passes reports whether Departure would say now, for packets together that may also
 // be asked about one by one: it borrows only what lets all of them pass, since much
 // of what it took for them in vain would be given up.
 func (l *Lease) Passes(s *SharedClock, r *Rate, cost Cost, now int64) bool {
-	t := now << paceShift
-	// The usual case, in a few instructions: it holds enough.
-	at := max(l.at, t)
-	if int64(cost) <= l.end-at {
-		relaxed.StoreInt64(&l.at, at)
-		return at+int64(cost)-r.span <= t
+	if l.Covers(r, cost, now) {
+		return true
 	}
-	if short := int64(cost) - max(l.end-at, 0); l.next != l.nextEnd || max(s.full.Load()-t, 0)+short > r.span {
+	t := now << paceShift
+	short := int64(cost) - max(l.end-max(l.at, t), 0)
+	if short <= 0 || l.next != l.nextEnd || max(s.full.Load()-t, 0)+short > r.span {
 		return false
 	}
 	leaves, ok := l.Departure(s, r, cost, now)
