@@ -37,8 +37,8 @@ func (x *Explanation) limit(e *Engine, v *view, n uint32) {
 	if from.flows != nil && m.class == classFlow {
 		x.askFlow(e, v, from.flows, n)
 	}
-	x.ask(e, v, from.out, n)
-	x.ask(e, v, to.in, n)
+	x.ask(e, v, from.sends(&v.snap.ENIs[m.Egress]), n)
+	x.ask(e, v, to.takes(&v.snap.ENIs[m.ENI]), n)
 	if int(x.Queue) < len(to.queues) {
 		x.ask(e, v, to.queues[x.Queue:x.Queue+1], n)
 	}
@@ -150,6 +150,10 @@ func (e *Engine) rateOf(snap *policy.Snapshot, l *bucketLimit, eni uint16) (rate
 		return own.Queue.Rate, false
 	case LimitPackets:
 		return in.Packets.Rate, false
+	case LimitInternetOut:
+		return in.InternetOut.Rate, false
+	case LimitInternetIn:
+		return in.InternetIn.Rate, false
 	}
 	way, first := &in.Out, uint32(bucketOut)
 	if l.kind == LimitInstanceIn {

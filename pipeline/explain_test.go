@@ -214,10 +214,15 @@ var limitChanges = map[string]func(o *policy.Objects){
 		o.Instances[0].In = policy.Bandwidth{Limit: l, Baseline: 256_000}
 		o.Instances[0].Packets = policy.Limit{Rate: 100, Burst: 5, Delay: 15 * time.Millisecond}
 	},
+	"limits to the internet": func(o *policy.Objects) {
+		o.Instances[0].InternetOut = policy.Limit{Rate: 64_000, Burst: 1514, Delay: 12 * time.Millisecond}
+		o.Instances[0].InternetIn = policy.Limit{Rate: 128_000, Burst: 1514}
+	},
 	"no limits": func(o *policy.Objects) {
 		o.ENIs[2].In, o.ENIs[2].Out, o.ENIs[2].Queue = policy.Limit{}, policy.Limit{}, policy.Limit{}
 		in := &o.Instances[0]
 		in.In, in.Out, in.Packets = policy.Bandwidth{}, policy.Bandwidth{}, policy.Limit{}
+		in.InternetIn, in.InternetOut = policy.Limit{}, policy.Limit{}
 	},
 }
 

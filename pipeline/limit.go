@@ -37,7 +37,7 @@ type limiter struct {
 
 // maxBuckets is how many shared buckets may speak for one packet: an instance's
 // and an ENI's at both ends, and the queue's.
-const maxBuckets = 3 + 1 + 3 + 1 + 1
+const maxBuckets = 4 + 1 + 4 + 1 + 1
 
 // charge is what a packet takes of a bucket if it passes.
 type charge struct {
@@ -126,8 +126,8 @@ func (w *Worker) limitPacket(i int) {
 			}
 		}
 		same := w.enis[m.ENI].Instance == w.enis[m.Egress].Instance
-		charged = w.ask(i, from.out, n, same, charged, &t)
-		charged = w.ask(i, to.in, n, same, charged, &t)
+		charged = w.ask(i, from.sends(&w.enis[m.Egress]), n, same, charged, &t)
+		charged = w.ask(i, to.takes(&w.enis[m.ENI]), n, same, charged, &t)
 		if int(m.Queue) < len(to.queues) {
 			charged = w.ask(i, to.queues[m.Queue:m.Queue+1], n, same, charged, &t)
 		}

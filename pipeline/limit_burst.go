@@ -126,8 +126,8 @@ func (w *Worker) chargeRun(i, end int, bytes uint32, oneQueue bool) bool {
 		}
 	}
 	same := w.enis[m.ENI].Instance == w.enis[m.Egress].Instance
-	l.owe(from.out, uint32(end-i), bytes, same)
-	l.owe(to.in, uint32(end-i), bytes, same)
+	l.owe(from.sends(&w.enis[m.Egress]), uint32(end-i), bytes, same)
+	l.owe(to.takes(&w.enis[m.ENI]), uint32(end-i), bytes, same)
 	switch {
 	case len(to.queues) == 0:
 	case !oneQueue:

@@ -185,9 +185,11 @@ func TestLimitsKeepOrder(t *testing.T) {
 		}
 		b.clock.advance(time.Second)
 		s := look()
-		dropped := s.Drops[drop.LimitQueueFull]
-		for _, r := range append(limitReason[:], drop.PPSInAllowanceExceeded) {
-			dropped += s.Drops[r]
+		dropped := uint64(0)
+		for r, n := range s.Drops {
+			if drop.Reason(r).Info().Stage == drop.StageLimit {
+				dropped += n
+			}
 		}
 		if s.Held() != 0 || came+dropped != total || s.Dropped() != dropped {
 			t.Fatalf("of %d packets %d came, %d were dropped for limits, %d in all, %d are held", total, came, dropped, s.Dropped(), s.Held())

@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"slices"
+
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
@@ -19,12 +21,15 @@ const (
 	LimitInstanceOut
 	LimitInstanceIn
 	LimitPackets
+	LimitInternetOut // of LimitInstanceOut what goes to an internet gateway
+	LimitInternetIn  // and of LimitInstanceIn what comes from one
 	NumLimitKinds
 )
 
 var limitKindNames = [NumLimitKinds]string{
 	LimitFlow: "flow", LimitENIOut: "eni_out", LimitENIIn: "eni_in", LimitQueue: "queue",
 	LimitInstanceOut: "instance_out", LimitInstanceIn: "instance_in", LimitPackets: "instance_packets",
+	LimitInternetOut: "internet_out", LimitInternetIn: "internet_in",
 }
 
 // String names the kind.
@@ -40,6 +45,8 @@ var limitReason = [NumLimitKinds]drop.Reason{
 	LimitInstanceOut: drop.BWOutAllowanceExceeded,
 	LimitInstanceIn:  drop.BWInAllowanceExceeded,
 	LimitPackets:     drop.PPSAllowanceExceeded,
+	LimitInternetOut: drop.BWOutAllowanceExceeded,
+	LimitInternetIn:  drop.BWInAllowanceExceeded,
 }
 
 // bucketLimit is a bucket that speaks for a packet, and its rate.
@@ -62,7 +69,7 @@ func (l *bucketLimit) bit() uint16 {
 // Bits of the limits that speak for a packet as received.
 const (
 	packetsIn  = 1 << NumLimitKinds
-	atReceiver = 1<<LimitENIIn | 1<<LimitQueue | 1<<LimitInstanceIn | packetsIn
+	atReceiver = 1<<LimitENIIn | 1<<LimitQueue | 1<<LimitInstanceIn | 1<<LimitInternetIn | packetsIn
 )
 
 func (l *bucketLimit) reason() drop.Reason {
@@ -74,9 +81,26 @@ func (l *bucketLimit) reason() drop.Reason {
 
 // eniLimits are the buckets of an ENI and its instance.
 type eniLimits struct {
-	out, in []bucketLimit
-	queues  []bucketLimit // by receive queue
-	flows   *flowRates    // of what it sends; nil without
+	out, in          []bucketLimit
+	toWorld, ofWorld []bucketLimit // in place of them, to and from internet gateways
+	queues           []bucketLimit // by receive queue
+	flows            *flowRates    // of what it sends; nil without
+}
+
+// sends returns the buckets of what goes to an ENI or port.
+func (l *eniLimits) sends(to *policy.ENIRecord) []bucketLimit {
+	if to.Flags&policy.IsInternetGateway != 0 {
+		return l.toWorld
+	}
+	return l.out
+}
+
+// takes returns the buckets of what comes from an ENI or port.
+func (l *eniLimits) takes(from *policy.ENIRecord) []bucketLimit {
+	if from.Flags&policy.IsInternetGateway != 0 {
+		return l.ofWorld
+	}
+	return l.in
 }
 
 // flowRates are the rates of an instance's policy.FlowLimits.
@@ -112,6 +136,8 @@ const (
 	bucketIn
 	bucketInCredits
 	bucketPackets
+	bucketInternetOut
+	bucketInternetIn
 	instanceBuckets
 )
 
@@ -202,6 +228,10 @@ func (e *Engine) limitsOf(snap *policy.Snapshot) []eniLimits {
 			l.flows = flows[r.Instance]
 		}
 		l.own(&snap.Limits[i], uint32(i*eniBuckets), e.plan.queues[i], int(r.Queues), e.lcores)
+		l.toWorld, l.ofWorld = l.out, l.in
+		if r.Instance != policy.NoInstance {
+			l.world(&snap.Instances[r.Instance], at[r.Instance], e.lcores)
+		}
 	}
 	return all
 }
@@ -217,6 +247,12 @@ func (l *eniLimits) instance(in *policy.InstanceRecord, at uint32, lcores int) {
 	packets := shaper.NewPacketRate(p.Rate, p.Burst, p.Delay, lcores)
 	out(bucketPackets, LimitPackets, packets)
 	to(bucketPackets, LimitPackets, packets)
+}
+
+// world adds the buckets of what goes to internet gateways and comes from them.
+func (l *eniLimits) world(in *policy.InstanceRecord, at uint32, lcores int) {
+	l.toWorld = appendLimit(slices.Clip(l.out), at+bucketInternetOut, LimitInternetOut, bandwidth(&in.InternetOut, lcores), false)
+	l.ofWorld = appendLimit(slices.Clip(l.in), at+bucketInternetIn, LimitInternetIn, bandwidth(&in.InternetIn, lcores), true)
 }
 
 func (l *eniLimits) own(o *policy.ENILimits, at, queues uint32, n, lcores int) {

@@ -59,6 +59,10 @@ type FlowLimits struct {
 // another is Out of the first and In of the second, also where both are one.
 type InstanceRecord struct {
 	In, Out Bandwidth
+	// What comes from internet gateways and goes to them counts here as well. These
+	// are bandwidths.
+	InternetIn, InternetOut Limit
+
 	Packets Limit // a packet rate, of both directions together: what comes in and what goes out counts one each
 	Flow    FlowLimits
 	Cluster uint16 // the cluster placement group that it is in, or NoCluster

@@ -97,6 +97,8 @@ func TestLimitedFlag(t *testing.T) {
 		func(o *Objects) { o.Instances[1].Flow.ClusterTCP = gbit(1) },
 		func(o *Objects) { o.Instances[1].Flow.ClusterUDP = gbit(1) },
 		func(o *Objects) { o.Instances[1].Flow.Express = gbit(1) },
+		func(o *Objects) { o.Instances[1].InternetIn = gbit(1) },
+		func(o *Objects) { o.Instances[1].InternetOut = gbit(1) },
 		func(o *Objects) { o.ENIs[1].In = gbit(1) },
 		func(o *Objects) { o.ENIs[1].Out = gbit(1) },
 		func(o *Objects) { o.ENIs[1].Queue = gbit(1) },
@@ -112,7 +114,7 @@ func TestLimitedFlag(t *testing.T) {
 		}
 		app, _ := s.ENIByID("app")
 		in := &o.Instances[1]
-		want := InstanceRecord{In: in.In, Out: in.Out, Packets: in.Packets, Flow: in.Flow, Cluster: NoCluster}
+		want := InstanceRecord{In: in.In, Out: in.Out, InternetIn: in.InternetIn, InternetOut: in.InternetOut, Packets: in.Packets, Flow: in.Flow, Cluster: NoCluster}
 		if got := s.Instances[s.ENIs[app].Instance]; got != want {
 			t.Errorf("instance record %+v, want %+v", got, want)
 		}
@@ -145,6 +147,8 @@ func TestCompileRefusesLimits(t *testing.T) {
 		{"a burst that lets no frame pass", func(o *Objects) { o.ENIs[4].Queue = Limit{Rate: 1e9, Burst: 9014} }, `vpc.yaml:105: ENI "web2": the burst of its bandwidth of a queue is 9014 bytes; a frame of 9015 bytes would never pass`},
 		{"a huge burst", func(o *Objects) { o.ENIs[4].In = Limit{Rate: 1e9, Burst: 1<<30 + 1} }, `ENI "web2": the burst of its inbound bandwidth is 1073741825; it must be from 1 to 1073741824`},
 		{"a long delay", func(o *Objects) { o.ENIs[4].Out = Limit{Rate: 1e9, Burst: 1 << 16, Delay: 101 * time.Millisecond} }, `ENI "web2": the longest delay of its outbound bandwidth is 101ms; it must be from 0s to 100ms`},
+		{"a crawl to the internet", func(o *Objects) { o.Instances[0].InternetOut = Limit{Rate: 1, Burst: 1 << 16} }, `vpc.yaml:90: instance "i-web": the rate of its bandwidth to the internet is 1 a second; it must be 0 for none, or from 64000 to 1000000000000`},
+		{"no burst from the internet", func(o *Objects) { o.Instances[0].InternetIn = Limit{Rate: 1e9, Burst: 60} }, `the burst of its bandwidth from the internet is 60 bytes; a frame of`},
 		{"no burst of packets", func(o *Objects) { o.Instances[0].Packets = Limit{Rate: 1} }, `the burst of its packet rate is 0; it must be from 1 to 1073741824`},
 		{"flow", func(o *Objects) { o.Instances[0].Flow.ClusterUDP = Limit{Rate: 1, Burst: 1 << 16} }, `the rate of its bandwidth of a UDP flow within a cluster is 1 a second`},
 		{"unknown placement group", func(o *Objects) { o.Instances[0].Placement = "near" }, `vpc.yaml:90: instance "i-web" refers to placement group "near", which is not defined`},

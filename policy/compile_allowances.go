@@ -26,7 +26,7 @@ func (c *compiler) clusters() map[string]uint16 {
 
 // record returns an instance's limits as the datapath reads them.
 func (in *Instance) record(clusters map[string]uint16) InstanceRecord {
-	r := InstanceRecord{In: in.In, Out: in.Out, Packets: in.Packets, Flow: in.Flow, Cluster: NoCluster}
+	r := InstanceRecord{In: in.In, Out: in.Out, InternetIn: in.InternetIn, InternetOut: in.InternetOut, Packets: in.Packets, Flow: in.Flow, Cluster: NoCluster}
 	if at, is := clusters[in.Placement]; is {
 		r.Cluster = at
 	}
@@ -34,7 +34,7 @@ func (in *Instance) record(clusters map[string]uint16) InstanceRecord {
 }
 
 func (r *InstanceRecord) limits() bool {
-	return r.In.Limits() || r.Out.Limits() || r.Packets.Limits() || r.Flow.limits()
+	return r.In.Limits() || r.Out.Limits() || r.InternetIn.Limits() || r.InternetOut.Limits() || r.Packets.Limits() || r.Flow.limits()
 }
 
 func (f *FlowLimits) limits() bool {

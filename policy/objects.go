@@ -163,6 +163,8 @@ type Instance struct {
 	ConntrackAllowance int    // tracked connections; 0 is no limit
 	Placement          string // placement group; "" is none
 	In, Out            Bandwidth
+	InternetIn         Limit // of it what comes from internet gateways
+	InternetOut        Limit // and what goes to them
 	Packets            Limit
 	Flow               FlowLimits
 	VCPUs              int // steering rules that there is room for

@@ -41,6 +41,8 @@ func (c *checker) checkAllowances() {
 		frame := largest[in.ID]
 		c.credits(in.Pos, owner, "inbound bandwidth", &in.In, frame)
 		c.credits(in.Pos, owner, "outbound bandwidth", &in.Out, frame)
+		c.bandwidth(in.Pos, owner, "bandwidth from the internet", &in.InternetIn, frame)
+		c.bandwidth(in.Pos, owner, "bandwidth to the internet", &in.InternetOut, frame)
 		c.limit(in.Pos, owner, "packet rate", &in.Packets, 1, MaxPacketRate)
 		c.bandwidth(in.Pos, owner, "bandwidth of a flow", &in.Flow.Default, frame)
 		c.bandwidth(in.Pos, owner, "bandwidth of a TCP flow within a cluster", &in.Flow.ClusterTCP, frame)

@@ -346,7 +346,7 @@ func TestCheck(t *testing.T) {
 	}
 	typed := write("typed.yaml", validConfig+"instances: [{id: a}, {id: b, type: c7i.large}, {id: c, limits: {bandwidth_out: {rate: 1gbps}}}]\n")
 	if code, out, errs := run("check", "-c", typed); code != 0 || errs != "" || !strings.HasSuffix(out, " ENIs\n"+
-		`instance "b" is limited: in 12.5gbps on 781mbps, out 12.5gbps on 781mbps, packets 1.1mpps, a flow 5gbps, in a cluster 10gbps, UDP there 8gbps, by ENA Express 25gbps
+		`instance "b" is limited: in 12.5gbps on 781mbps, out 12.5gbps on 781mbps, from the internet 5gbps, to it 5gbps, packets 1.1mpps, a flow 5gbps, in a cluster 10gbps, UDP there 8gbps, by ENA Express 25gbps
 instance "c" is limited: out 1gbps
 `) {
 		t.Errorf("a file with limits: exit code %d, prints %q, says %q", code, out, errs)

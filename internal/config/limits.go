@@ -91,6 +91,8 @@ func (d *decoder) instance(in *instanceDoc) policy.Instance {
 	}
 	out.In = d.bandwidth(l.BandwidthIn, t)
 	out.Out = d.bandwidth(l.BandwidthOut, t)
+	out.InternetIn = d.internet(l.InternetIn, t)
+	out.InternetOut = d.internet(l.InternetOut, t)
 	out.Packets = d.packets(l.Packets, t)
 	return out
 }
@@ -136,6 +138,21 @@ func (d *decoder) bandwidth(b *bandwidthDoc, t *instancetype.Type) policy.Bandwi
 		Limit:    limit(rate, b.Burst, b.Delay),
 		Baseline: baseline, Credits: policy.CreditBytes(rate, baseline, b.CreditTime),
 	}
+}
+
+// internet returns an instance's bandwidth from or to internet gateways.
+func (d *decoder) internet(b *internetDoc, t *instancetype.Type) policy.Limit {
+	if b == nil {
+		b = withDefaults[internetDoc](d)
+	}
+	rate := uint64(b.Rate)
+	if t != nil && !d.given(&b.Rate) {
+		rate = t.InternetBitsSecond()
+	}
+	if !d.rate(&b.Rate, b.Pos) || rate == 0 {
+		return policy.Limit{}
+	}
+	return limit(rate, b.Burst, b.Delay)
 }
 
 // packets returns an instance's packet rate.
@@ -220,6 +237,8 @@ func Limits(in *policy.Instance) string {
 	}
 	bandwidth("in", &in.In)
 	bandwidth("out", &in.Out)
+	add("from the internet", &in.InternetIn, BitRate(in.InternetIn.Rate).String())
+	add("to it", &in.InternetOut, BitRate(in.InternetOut.Rate).String())
 	add("packets", &in.Packets, PacketRate(in.Packets.Rate).String())
 	flow := func(what string, l *policy.Limit) { add(what, l, BitRate(l.Rate).String()) }
 	flow("a flow", &in.Flow.Default)

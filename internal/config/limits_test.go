@@ -28,7 +28,7 @@ var awsFlow = policy.FlowLimits{Default: flowOf(5e9), ClusterTCP: flowOf(10e9), 
 // An instance has what its type gives and what the file says instead.
 func TestInstanceLimits(t *testing.T) {
 	c7i := policy.Instance{
-		ID: "i", In: bandwidth(12.5e9, 781e6), Out: bandwidth(12.5e9, 781e6),
+		ID: "i", In: bandwidth(12.5e9, 781e6), Out: bandwidth(12.5e9, 781e6), InternetIn: flowOf(5e9), InternetOut: flowOf(5e9),
 		Packets: policy.Limit{Rate: 1_100_000, Burst: 110, Delay: 5 * time.Millisecond}, Flow: awsFlow, VCPUs: 2,
 	}
 	changed := func(edit func(*policy.Instance)) policy.Instance {
@@ -47,7 +47,7 @@ func TestInstanceLimits(t *testing.T) {
 		{"no type and flows as on AWS", "limits: {flow: {}}", policy.Instance{ID: "i", Flow: awsFlow}},
 		{"type", "type: c7i.large", c7i},
 		{"type without burst", "type: m5.24xlarge", policy.Instance{
-			ID: "i", In: bandwidth(25e9, 25e9), Out: bandwidth(25e9, 25e9),
+			ID: "i", In: bandwidth(25e9, 25e9), Out: bandwidth(25e9, 25e9), InternetIn: flowOf(12.5e9), InternetOut: flowOf(12.5e9),
 			Packets: policy.Limit{Rate: 2_200_000, Burst: 220, Delay: 5 * time.Millisecond}, Flow: awsFlow, VCPUs: 96,
 		}},
 		{"another rate", "type: c7i.large, limits: {bandwidth_in: {rate: 2gbps}}", changed(func(in *policy.Instance) { in.In = bandwidth(2e9, 781e6) })},
@@ -58,6 +58,10 @@ func TestInstanceLimits(t *testing.T) {
 		{"no credits", "type: c7i.large, limits: {bandwidth_out: {credit_time: 0s}}", changed(func(in *policy.Instance) { in.Out.Credits = 0 })},
 		{"burst, delay and credits", "type: c7i.large, limits: {bandwidth_out: {burst: 1MiB, delay: 100us, credit_time: 1h}}", changed(func(in *policy.Instance) {
 			in.Out.Burst, in.Out.Delay, in.Out.Credits = 1<<20, 100*time.Microsecond, (12.5e9-781e6)/8*3600
+		})},
+		{"no type and the internet", "limits: {internet_out: {rate: 1gbps}}", policy.Instance{ID: "i", InternetOut: flowOf(1e9)}},
+		{"the internet", "type: c7i.large, limits: {internet_in: {rate: 0bps}, internet_out: {burst: 1MiB, delay: 1ms}}", changed(func(in *policy.Instance) {
+			in.InternetIn, in.InternetOut = policy.Limit{}, policy.Limit{Rate: 5e9, Burst: 1 << 20, Delay: time.Millisecond}
 		})},
 		{"packets", "type: c7i.large, limits: {packets: {rate: 100kpps, burst: 7, delay: 0s}}", changed(func(in *policy.Instance) { in.Packets = policy.Limit{Rate: 100_000, Burst: 7} })},
 		{"burst of packets", "type: c7i.large, limits: {packets: {burst: 7}}", changed(func(in *policy.Instance) { in.Packets.Burst = 7 })},

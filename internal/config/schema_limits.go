@@ -31,6 +31,12 @@ type instanceLimitsDoc struct {
 	// Bandwidth away from them.
 	BandwidthOut *bandwidthDoc `yaml:"bandwidth_out"`
 
+	// Of that, bandwidth from internet gateways, which counts in both.
+	InternetIn *internetDoc `yaml:"internet_in"`
+
+	// And bandwidth to them.
+	InternetOut *internetDoc `yaml:"internet_out"`
+
 	// Packets a second of all its ENIs, in both directions together.
 	Packets *packetsDoc `yaml:"packets"`
 
@@ -51,6 +57,20 @@ type bandwidthDoc struct {
 
 	// How long a burst at `rate` may last from full credits. AWS publishes 5 to 60 minutes by size.
 	CreditTime time.Duration `yaml:"credit_time" default:"30m" min:"0s" max:"24h"`
+
+	// Bytes that may come at once. Default: what comes in 100 us, and at least 64KiB.
+	Burst Size `yaml:"burst" min:"2KiB" max:"1GiB"`
+
+	// For how long a packet above the limit may wait; one that would wait longer is dropped.
+	Delay time.Duration `yaml:"delay" default:"5ms" min:"0s" max:"100ms"`
+
+	Pos policy.Pos
+}
+
+type internetDoc struct {
+	// Bits a second; `0bps` is no limit, and other rates are at least `64kbps`. Default: by the instance's
+	// `type`, and without one none.
+	Rate BitRate `yaml:"rate" min:"0bps" max:"1000gbps"`
 
 	// Bytes that may come at once. Default: what comes in 100 us, and at least 64KiB.
 	Burst Size `yaml:"burst" min:"2KiB" max:"1GiB"`

@@ -21,8 +21,8 @@ func (out *ENI) limited(counts pipeline.ENILimitCounts) {
 		}
 		out.Limits[pipeline.LimitKind(k).String()] = LimitCounts{c.Queued, c.Dropped}
 	}
-	out.BWInExceeded = counts[pipeline.LimitInstanceIn].Exceeded()
-	out.BWOutExceeded = counts[pipeline.LimitInstanceOut].Exceeded()
+	out.BWInExceeded = counts[pipeline.LimitInstanceIn].Exceeded() + counts[pipeline.LimitInternetIn].Exceeded()
+	out.BWOutExceeded = counts[pipeline.LimitInstanceOut].Exceeded() + counts[pipeline.LimitInternetOut].Exceeded()
 	out.PPSExceeded += counts[pipeline.LimitPackets].Exceeded()
 }
 
@@ -72,6 +72,10 @@ func limitSubject(k pipeline.LimitKind, of string) string {
 		return "Instance " + of + " may send"
 	case pipeline.LimitInstanceIn:
 		return "Instance " + of + " may receive"
+	case pipeline.LimitInternetOut:
+		return "Instance " + of + " may send to the internet"
+	case pipeline.LimitInternetIn:
+		return "Instance " + of + " may receive from the internet"
 	}
 	return "Instance " + of + " may send and receive"
 }

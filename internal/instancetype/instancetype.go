@@ -51,6 +51,27 @@ func (t *Type) BitsSecond() (baseline, burst uint64) {
 // ours.
 func (t *Type) PacketsSecond() uint64 { return uint64(t.Burst.N) * packetsPerGbit / 1000 }
 
+// internetBits is what a type with fewer than internetVCPUs vCPUs may have to and
+// from the internet.
+const (
+	internetBits  = 5_000_000_000
+	internetVCPUs = 32
+)
+
+// InternetBitsSecond returns the bandwidth in each direction to and from internet
+// gateways, in bits a second.
+func (t *Type) InternetBitsSecond() uint64 {
+	baseline, burst := t.BitsSecond()
+	family, _, _ := strings.Cut(t.Name, ".")
+	switch {
+	case strings.HasSuffix(family, "8in") || strings.HasSuffix(family, "8ine"):
+		return baseline
+	case t.VCPUs.N >= internetVCPUs:
+		return burst / 2
+	}
+	return min(burst, internetBits)
+}
+
 // All returns the types in the order of the table. Nobody changes them.
 //
 // Thread-safety: any number of goroutines may call it.

@@ -62,6 +62,13 @@ func TestLookup(t *testing.T) {
 	if baseline, burst := Lookup("t3.nano").BitsSecond(); baseline != 32e6 || burst != 5e9 {
 		t.Errorf("t3.nano has %d and %d bits a second", baseline, burst)
 	}
+	for name, want := range map[string]uint64{
+		"t3.nano": 5e9, "c7i.4xlarge": 5e9, "c7i.8xlarge": 6.25e9, "m5.24xlarge": 12.5e9, "c8in.large": 3.125e9, "c6in.large": 5e9,
+	} {
+		if got := Lookup(name).InternetBitsSecond(); got != want {
+			t.Errorf("%s has %d bits a second to the internet, want %d", name, got, want)
+		}
+	}
 }
 
 func TestParseRefuses(t *testing.T) {
