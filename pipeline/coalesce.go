@@ -17,20 +17,49 @@ type CoalesceConfig struct {
 	Adaptive bool // instead of RxUsecs, what package dim finds
 }
 
+// MaxCoalesce is the longest time for which packets may gather, in microseconds.
+const MaxCoalesce = 1000
+
 func (c *CoalesceConfig) check(mode PollMode) error {
 	switch {
 	case c.RxUsecs < 0 || c.TxUsecs < 0:
 		return errors.New("pipeline: packets gather for a time below zero")
+	case c.RxUsecs > MaxCoalesce || c.TxUsecs > MaxCoalesce:
+		return errors.New("pipeline: packets gather for longer than a millisecond")
+	case c.Adaptive && c.RxUsecs != 0:
+		return errors.New("pipeline: an lcore that finds itself for how long packets gather is not told how long")
 	case mode == PollSpin && (c.Adaptive || c.RxUsecs != 0):
 		return errors.New("pipeline: an lcore that spins does not let packets gather before it takes them")
 	}
 	return nil
 }
 
+// SetCoalesce changes the moderation of all lcores, while packets flow. Those that
+// are held back for longer than the new setting has it leave with the lcore's next
+// round. Errors: a setting that makes no sense, or none with the engine's poll mode;
+// then nothing has changed.
+//
+// Thread-safety: any goroutine.
+func (e *Engine) SetCoalesce(c CoalesceConfig) error {
+	if err := c.check(e.cfg.Poll.Mode); err != nil {
+		return err
+	}
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	next := *e.view.Load()
+	next.coalesce = c
+	e.view.Store(&next)
+	return nil
+}
+
+// Coalesce returns the moderation in force. Thread-safety: any goroutine.
+func (e *Engine) Coalesce() CoalesceConfig { return e.view.Load().coalesce }
+
 // coalescer is an lcore's moderation.
 //
 // Thread-safety: one owner, the lcore, but for shown.
 type coalescer struct {
+	config   CoalesceConfig
 	pauses   bool  // it never sleeps
 	rx, tx   int64 // ns; rx is the profile's where it is adaptive
 	longest  int64 // ns of an adaptive rest
@@ -42,14 +71,25 @@ type coalescer struct {
 }
 
 func newCoalescer(c *PollConfig) coalescer {
-	k := coalescer{
-		pauses: c.Mode == PollPause, rx: int64(c.Coalesce.RxUsecs) * 1000, tx: int64(c.Coalesce.TxUsecs) * 1000,
-		longest: int64(c.Sleep), adaptive: c.Coalesce.Adaptive, tuner: dim.New(),
-	}
-	if k.adaptive {
-		k.rx = k.profile()
-	}
+	k := coalescer{pauses: c.Mode == PollPause, longest: int64(c.Sleep)}
+	k.set(c.Coalesce)
 	return k
+}
+
+// set puts a setting in force, unless it is already.
+func (c *coalescer) set(to CoalesceConfig) {
+	if c.config == to {
+		return
+	}
+	c.config = to
+	c.rx, c.tx, c.adaptive = int64(to.RxUsecs)*1000, int64(to.TxUsecs)*1000, to.Adaptive
+	if c.tx == 0 {
+		c.since = 0
+	}
+	if c.adaptive {
+		c.tuner, c.counted = dim.New(), dim.Sample{}
+		c.rx = c.profile()
+	}
 }
 
 // profile returns the time that the tuner's profile stands for, in ns. Devices

@@ -268,9 +268,9 @@ type Polling struct {
 // Polling returns how lcore i polls.
 func (e *Engine) Polling(i int) Polling {
 	p := &e.workers[i].poll
-	c := &p.shown
+	c, moderation := &p.shown, e.Coalesce()
 	return Polling{
-		Mode: p.config.Mode, TxUsecs: p.config.Coalesce.TxUsecs, AdaptiveRx: p.config.Coalesce.Adaptive,
+		Mode: p.config.Mode, TxUsecs: moderation.TxUsecs, AdaptiveRx: moderation.Adaptive,
 		Interrupts: p.interrupts, Rest: pktio.Rest(atomic.LoadUint64(&c.mode)),
 		Pauses: atomic.LoadUint64(&c.pauses), Sleeps: atomic.LoadUint64(&c.sleeps), Woken: atomic.LoadUint64(&c.woken),
 		Paused: time.Duration(atomic.LoadUint64(&c.paused)), Asleep: time.Duration(atomic.LoadUint64(&c.asleep)),

@@ -92,7 +92,10 @@ func newMachine(t *testing.T, poll PollConfig, interrupts bool) *machine {
 	})
 	m.w = m.engine.Worker(0)
 	m.w.io = machineIO{m.w.io, m}
-	m.w.poll = newPoller(&poll, m.w.io)
+	m.w.poll, m.engine.cfg.Poll = newPoller(&poll, m.w.io), poll
+	if err := m.engine.SetCoalesce(poll.Coalesce); err != nil {
+		t.Fatal(err)
+	}
 	m.frame = m.udp("web", "app", 5000, 80)
 	return m
 }
@@ -469,6 +472,60 @@ func TestGatherBeforeSend(t *testing.T) {
 		b.inject("web", b.udp("web", "app", 5000, 80))
 	}
 	round(time.Microsecond, 34, "a burst")
+	b.settle()
+}
+
+// Moderation changes while packets wait: shorter, and they leave with the next round;
+// none, and nothing waits; and a change of policy leaves it alone.
+func TestSetCoalesce(t *testing.T) {
+	b := newBed(t, bedOptions{config: func(c *Config) {
+		c.Poll = PollConfig{Mode: PollPause, Coalesce: CoalesceConfig{TxUsecs: 500}}
+	}})
+	w := b.engine.Worker(0)
+	sent := uint64(0)
+	round := func(want uint64, what string) {
+		t.Helper()
+		for range 2 {
+			w.Round()
+		}
+		if sent += want; w.counters.local[countTx] != sent {
+			t.Errorf("%s: %d packets are sent in all, want %d", what, w.counters.local[countTx], sent)
+		}
+	}
+	set := func(c CoalesceConfig) {
+		t.Helper()
+		if err := b.engine.SetCoalesce(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packet := func() { b.inject("web", b.udp("web", "app", 5000, 80)) }
+
+	packet()
+	round(0, "for half a millisecond")
+	b.clock.advance(20 * time.Microsecond)
+	set(CoalesceConfig{TxUsecs: 20})
+	round(1, "after a change to 20 us")
+	b.policy(func(o *policy.Objects) { o.ENIs[0].MTU = 1400 })
+	packet()
+	round(0, "after a change of policy")
+	set(CoalesceConfig{RxUsecs: 30})
+	round(1, "after a change to none")
+	if got := w.restUntil(); got != forever {
+		t.Errorf("with nothing held back it may rest until %d", got)
+	}
+	packet()
+	round(1, "without any")
+	if p := b.engine.Polling(0); p.TxUsecs != 0 || p.AdaptiveRx {
+		t.Errorf("it polls as %+v", p)
+	}
+	if got := w.poll.coalescer.between(1, 32, w.now); got.ns != 30_000 {
+		t.Errorf("packets gather for %d ns, want 30 us", got.ns)
+	}
+	for _, bad := range []CoalesceConfig{{TxUsecs: -1}, {RxUsecs: MaxCoalesce + 1}, {Adaptive: true, RxUsecs: 1}} {
+		if err := b.engine.SetCoalesce(bad); err == nil || b.engine.Coalesce() != (CoalesceConfig{RxUsecs: 30}) {
+			t.Errorf("%+v: %v, in force is %+v", bad, err, b.engine.Coalesce())
+		}
+	}
 	b.settle()
 }
 

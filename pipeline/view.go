@@ -25,7 +25,8 @@ type view struct {
 	born      []int64              // by ENI: when it came into being, ns
 	parted    bool                 // some ENI's rules may part the packets of a flow
 	moving    []uint16             // ENIs whose queues change
-	ends      bool                 // the change to it may end sessions by itself, or spare them
+	coalesce  CoalesceConfig
+	ends      bool // the change to it may end sessions by itself, or spare them
 }
 
 // lastHop is what rewrite needs of the receiving ENI: the twelve bytes of the
@@ -59,6 +60,9 @@ func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
 	n := len(snap.ENIs)
 	v := &view{snap: snap, dhcp: make([]packet.DHCPConfig, n), rss: make([]receiveSide, n), hops: make([]lastHop, n),
 		frag: make([]shaper.SharedLimit, n), linkLocal: make([]shaper.SharedLimit, n), says: make([]speaker, n), six: make([]guest6, n)}
+	if v.coalesce = e.cfg.Poll.Coalesce; prev != nil {
+		v.coalesce = prev.coalesce
+	}
 	v.age(prev, e.Now())
 	v.gateways, v.limits = gatewaysOf(snap), e.limitsOf(snap)
 	for i := range snap.ENIs {

@@ -144,6 +144,7 @@ func (w *Worker) begin() {
 			w.policyChanged()
 		}
 		w.queuesChanged()
+		w.poll.coalescer.set(v.coalesce)
 	}
 	if len(w.touched) != 0 {
 		w.mark()

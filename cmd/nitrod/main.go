@@ -81,7 +81,7 @@ fault, and nothing was started; 3 live flows would end (plan with
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newRun(), newCheck(), newStats(), newFlows(), newConntrack(), newQueues(), newBursts(), newExplain(), newTest(), newPlan(), newTop(), newProfile(), newVersion())
+	root.AddCommand(newRun(), newCheck(), newStats(), newFlows(), newConntrack(), newQueues(), newCoalesce(), newBursts(), newExplain(), newTest(), newPlan(), newTop(), newProfile(), newVersion())
 	for _, c := range root.Commands() {
 		if args := c.Args; args != nil {
 			c.Args = func(cmd *cobra.Command, a []string) error {

@@ -98,6 +98,8 @@ func TestOutput(t *testing.T) {
 		"explain_fragment": "explain --frame 0300",
 		"version":          "version",
 		"queues":           "queues",
+		"coalesce":         "coalesce --rx-usecs 20 --tx-usecs 7",
+		"coalesce_shown":   "coalesce",
 		"queues_ena":       "queues --ena --eni web",
 	} {
 		for _, format := range []string{"txt", "json"} {
@@ -174,6 +176,15 @@ func serve(t *testing.T, socket string) {
 			t.Errorf("queues are asked for with %q", r.URL.RawQuery)
 		}
 		answer(w, someQueues()[:n])
+	})
+	mux.HandleFunc("GET /v1/coalesce", func(w http.ResponseWriter, r *http.Request) { answer(w, control.Coalesce{AdaptiveRx: true}) })
+	mux.HandleFunc("POST /v1/coalesce", func(w http.ResponseWriter, r *http.Request) {
+		var c control.CoalesceChange
+		if err := json.NewDecoder(r.Body).Decode(&c); err != nil || c.AdaptiveRx != nil || c.RxUsecs == nil || c.TxUsecs == nil {
+			t.Errorf("a change is asked for with %+v, %v", c, err)
+			return
+		}
+		answer(w, control.Coalesce{RxUsecs: *c.RxUsecs, TxUsecs: *c.TxUsecs})
 	})
 	mux.HandleFunc("GET /v1/conntrack", func(w http.ResponseWriter, r *http.Request) {
 		if got := r.URL.RawQuery; got != "limit=1000" {

@@ -17,7 +17,7 @@ type document struct {
 	Host Host `yaml:"host"`
 
 	// For how long lcores let packets gather, as `ethtool -C` tells a guest's driver. It spares the CPU, or
-	// the devices, and costs latency.
+	// the devices, and costs latency. `nitrod coalesce` changes it while packets flow.
 	Coalesce Coalesce `yaml:"coalesce"`
 
 	// The sizes of the tables that hold flows and sessions. They are fixed while nitrod runs.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/nitrod/nitrod/hash"
@@ -316,10 +317,19 @@ func answer(w http.ResponseWriter, out any, err error) {
 	case err == nil:
 		reply(w, out)
 	case errors.As(err, &errno):
-		refuse(w, http.StatusConflict, fmt.Errorf("%w (%s)", err, errnoNames[errno]))
+		refuse(w, http.StatusConflict, fmt.Errorf("%s (%s)", sayable(err), errnoNames[errno]))
 	default:
-		refuse(w, http.StatusBadRequest, err)
+		refuse(w, http.StatusBadRequest, errors.New(sayable(err)))
 	}
+}
+
+// sayable is an error's text without the name of the package that found it.
+func sayable(err error) string {
+	text := err.Error()
+	for _, name := range []string{"pipeline: ", "hash: ", "json: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return text
 }
 
 var errnoNames = map[syscall.Errno]string{syscall.EINVAL: "EINVAL", syscall.EOPNOTSUPP: "EOPNOTSUPP", syscall.EBUSY: "EBUSY"}

@@ -54,7 +54,8 @@ type Server struct {
 	mu     sync.RWMutex // held for reading by every request that is served
 	closed bool
 
-	planning sync.Mutex // held while a plan is made
+	planning   sync.Mutex // held while a plan is made
+	coalescing sync.Mutex // held from reading the moderation to changing it
 }
 
 const (
@@ -145,6 +146,8 @@ func (s *Server) newRoutes() http.Handler {
 	mux.HandleFunc("GET /v1/conntrack", s.sessions)
 	mux.HandleFunc("GET /v1/profile", s.profile)
 	mux.HandleFunc("GET /v1/bursts", s.bursts)
+	mux.HandleFunc("GET /v1/coalesce", func(w http.ResponseWriter, _ *http.Request) { reply(w, coalesceOf(s.engine)) })
+	mux.HandleFunc("POST /v1/coalesce", s.setCoalesce)
 	mux.HandleFunc("POST /v1/explain", s.explain)
 	mux.HandleFunc("POST /v1/plan", s.plan)
 	s.queueRoutes(mux)
