@@ -55,3 +55,23 @@ func TestReference(t *testing.T) {
 	}
 	mustPass(t, s)
 }
+
+// The guide to the talk names each of its scenarios.
+func TestTalkGuide(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/talk.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := Files([]string{talk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if name := filepath.Base(f); !strings.Contains(string(guide), "(../examples/talk/"+name+")") {
+			t.Errorf("docs/talk.md does not name %s", name)
+		}
+	}
+	if len(files) < 6 {
+		t.Errorf("%d scenarios are in %s", len(files), talk)
+	}
+}
