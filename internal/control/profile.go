@@ -87,8 +87,22 @@ func eniCounters(e *pipeline.Engine, r *policy.ENIRecord, eni uint16) traffic.EN
 	out := traffic.ENICounters{
 		RxPackets: c.RxPackets, RxBytes: c.RxBytes, TxPackets: c.TxPackets, TxBytes: c.TxBytes, Drops: c.Drops,
 		Opened: c.Opened, Accepted: c.Accepted, Fragments: c.Fragments, LinkLocal: c.LinkLocal,
-		PPSExceeded: c.PPSExceeded, ConntrackExceeded: c.ConntrackExceeded, LinkLocalExceeded: c.LinkLocalExceeded,
-		FragmentRate: r.FragmentRate, LinkLocalRate: r.LinkLocalRate,
+		FragmentsExceeded: c.PPSExceeded, ConntrackExceeded: c.ConntrackExceeded, LinkLocalExceeded: c.LinkLocalExceeded,
+		FragmentRate: r.FragmentRate, LinkLocalRate: r.LinkLocalRate, RingOverruns: c.RxOverruns,
+	}
+	for k, l := range e.Limited(eni) {
+		if n := l.Exceeded(); n != 0 {
+			if out.LimitsExceeded == nil {
+				out.LimitsExceeded = map[string]uint64{}
+			}
+			out.LimitsExceeded[pipeline.LimitKind(k).String()] = n
+		}
+	}
+	rings, _ := e.Rings(eni)
+	for i := range rings {
+		if q := &rings[i]; out.RingDepth == 0 || q.Waiting*out.RingDepth > out.RingWaiting*uint64(q.Depth) {
+			out.RingWaiting, out.RingDepth = q.Waiting, uint64(q.Depth)
+		}
 	}
 	if left, limited := e.Allowances().AvailableToENI(eni); limited {
 		out.ConntrackAvailable = &left

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/internal/traffic"
 	"github.com/nitrod/nitrod/policy"
@@ -184,6 +185,31 @@ func TestProfileTakesLimitsOfPolicy(t *testing.T) {
 	}
 }
 
+// TestProfileCountsLimits wants what a bandwidth has held back counted for it, and the
+// limit at the front.
+func TestProfileCountsLimits(t *testing.T) {
+	o := objects()
+	o.ENIs[0].Out = policy.Limit{Rate: 64_000, Burst: 1514} // 8,000 bytes a second
+	b := newBedOf(t, o)
+	b.engine.Worker(0).Round()
+	before := b.sample()
+	var frames [][]byte
+	for i := range 10 {
+		frames = append(frames, append(b.tcp("web", uint16(1000+i), 80, packet.TCPSyn), make([]byte, 1000)...)) // padded
+	}
+	b.second("web", frames...)
+	after := b.sample()
+	dropped := b.engine.Total().Drops[drop.ENIOutBandwidthExceeded]
+	if got := after.ENIs["web"].LimitsExceeded; dropped == 0 || got["eni_out"] != dropped || len(got) != 1 {
+		t.Fatalf("%v are counted, %d were dropped", got, dropped)
+	}
+	p := profileOf(t, before, after, traffic.DefaultOptions)
+	web := p.ENIs[slices.IndexFunc(p.ENIs, func(e traffic.ENI) bool { return e.ID == "web" })]
+	if l := web.Limits[0]; l.Name != "eni_out" || l.Exceeded != float64(dropped)/p.Seconds {
+		t.Errorf("the first limit is %+v", l)
+	}
+}
+
 // TestProfileSpread wants flows counted on the queues that the flow cache gives them.
 func TestProfileSpread(t *testing.T) {
 	b := profileBed(t)
@@ -241,6 +267,7 @@ func TestProfileCountsRefusals(t *testing.T) {
 		"conntrack_allowance": {Name: "conntrack_allowance", Used: 50, Limit: 50, Share: 1, Exceeded: 10 / p.Seconds},
 		"fragments":           {Name: "fragments", Unit: "/s", Used: 7 / p.Seconds, Limit: 1000, Share: 0.007 / p.Seconds},
 		"linklocal_allowance": {Name: "linklocal_allowance", Unit: "/s", Limit: 1024},
+		"rx_ring":             {Name: "rx_ring", Limit: 256},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("web's limits (-want +got):\n%s", diff)

@@ -33,7 +33,7 @@ func usesOf(id string, before, after *Sample, elapsed float64, flows []Flow) []U
 	if is.FragmentRate != 0 {
 		uses = append(uses, Use{
 			Name: "fragments", Unit: "/s", Used: rate(was.Fragments, is.Fragments, elapsed), Limit: float64(is.FragmentRate),
-			Exceeded: rate(was.PPSExceeded, is.PPSExceeded, elapsed),
+			Exceeded: rate(was.FragmentsExceeded, is.FragmentsExceeded, elapsed),
 		})
 	}
 	if is.LinkLocalRate != 0 {
@@ -43,7 +43,13 @@ func usesOf(id string, before, after *Sample, elapsed float64, flows []Flow) []U
 		})
 	}
 	if f := largestOf(id, flows); f != nil {
-		uses = append(uses, Use{Name: "single_flow", Unit: "bit/s", Used: f.Bits, Limit: f.LimitBits})
+		uses = append(uses, Use{Name: "single_flow", Unit: "bit/s", Used: f.Bits, Limit: f.LimitBits, Exceeded: exceeded(&was, &is, elapsed, "flow")})
+	}
+	if is.RingDepth != 0 {
+		uses = append(uses, Use{
+			Name: "rx_ring", Used: float64(is.RingWaiting), Limit: float64(is.RingDepth),
+			Exceeded: rate(was.RingOverruns, is.RingOverruns, elapsed),
+		})
 	}
 	for i := range uses {
 		if u := &uses[i]; u.Limit > 0 {
@@ -82,10 +88,26 @@ func addBandwidths(uses []Use, id string, before, after *Sample, elapsed float64
 		{Name: "eni_out", Unit: "bit/s", Used: own.TxBits, Limit: float64(is.OutBits)},
 	} {
 		if u.Limit != 0 {
+			u.Exceeded = exceeded(&was, &is, elapsed, countedAs[u.Name]...)
 			uses = append(uses, u)
 		}
 	}
 	return uses
+}
+
+// countedAs says by which counters of nitrod stats packets beyond a limit count. Those
+// that find no credits count for the allowance.
+var countedAs = map[string][]string{
+	"bw_in_allowance": {"instance_in"}, "bw_out_allowance": {"instance_out"}, "pps_allowance": {"instance_packets"},
+	"eni_in": {"eni_in", "queue"}, "eni_out": {"eni_out"},
+}
+
+// exceeded returns how many packets a second were beyond limits.
+func exceeded(was, is *ENICounters, elapsed float64, limits ...string) (sum float64) {
+	for _, l := range limits {
+		sum += rate(was.LimitsExceeded[l], is.LimitsExceeded[l], elapsed)
+	}
+	return sum
 }
 
 // below returns the baseline where it is less than what bursts may have, else 0.

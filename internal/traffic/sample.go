@@ -28,13 +28,23 @@ type ENICounters struct {
 	Fragments uint64 `json:"fragments"`            // that it sent
 	LinkLocal uint64 `json:"linklocal_packets"`    // that it sent
 
-	PPSExceeded       uint64 `json:"pps_allowance_exceeded"`
+	FragmentsExceeded uint64 `json:"fragment_rate_exceeded"`
 	ConntrackExceeded uint64 `json:"conntrack_allowance_exceeded"`
 	LinkLocalExceeded uint64 `json:"linklocal_allowance_exceeded"`
 
 	FragmentRate       uint32 `json:"fragment_rate"`                           // a second; 0 is no limit
 	LinkLocalRate      uint32 `json:"linklocal_rate"`                          // packets a second; 0 is no limit
 	ConntrackAvailable *int64 `json:"conntrack_allowance_available,omitempty"` // to it; absent without a limit
+
+	// LimitsExceeded are the packets that limits of bandwidth and of packets a second
+	// have held back or dropped, by the limit's name in nitrod stats.
+	LimitsExceeded map[string]uint64 `json:"limits_exceeded,omitempty"`
+
+	// The fullest of its receive rings: packets that wait in it now, its depth, and
+	// the packets for which any of them had no room.
+	RingWaiting  uint64 `json:"rx_ring_waiting"`
+	RingDepth    uint64 `json:"rx_ring_depth"`
+	RingOverruns uint64 `json:"rx_overruns"`
 
 	// Bandwidths of the ENI, in bits a second of frames; 0 is no limit.
 	InBits  uint64 `json:"in_limit_bits_per_second,omitempty"`

@@ -96,11 +96,17 @@ func TestFirstLimit(t *testing.T) {
 		{name: "none"},
 		{name: "the fullest", is: ENICounters{LinkLocal: 512, LinkLocalRate: 1024, Fragments: 100, FragmentRate: 1024},
 			want: []string{"linklocal_allowance", "fragments"}, share: 0.5},
-		{name: "what is exceeded, though another is fuller", is: ENICounters{LinkLocal: 1024, LinkLocalRate: 1024, Fragments: 512, FragmentRate: 1024, PPSExceeded: 3},
+		{name: "what is exceeded, though another is fuller", is: ENICounters{LinkLocal: 1024, LinkLocalRate: 1024, Fragments: 512, FragmentRate: 1024, FragmentsExceeded: 3},
 			want: []string{"fragments", "linklocal_allowance"}, share: 0.5, exceeded: 3},
 		{name: "a flow", is: ENICounters{LinkLocal: 512, LinkLocalRate: 1024}, flows: flow(4e9), want: []string{"single_flow", "linklocal_allowance"}, share: 0.8},
 		{name: "connections that fill", is: ENICounters{ConntrackAvailable: left(100)}, tracked: [2]int64{50, 100}, want: []string{"conntrack_allowance"}, share: 0.5, fullIn: 2},
 		{name: "connections that get fewer", is: ENICounters{ConntrackAvailable: left(100)}, tracked: [2]int64{150, 100}, want: []string{"conntrack_allowance"}, share: 0.5},
+		{name: "a bandwidth whose packets wait", was: ENICounters{LimitsExceeded: map[string]uint64{"queue": 7}},
+			is:   ENICounters{InBits: 1000, RxBytes: 25, LinkLocal: 512, LinkLocalRate: 1024, LimitsExceeded: map[string]uint64{"eni_in": 2, "queue": 8, "instance_out": 9}},
+			want: []string{"eni_in", "linklocal_allowance"}, share: 0.2, exceeded: 3},
+		{name: "a flow that is held back", is: ENICounters{LimitsExceeded: map[string]uint64{"flow": 4}}, flows: flow(4e9), want: []string{"single_flow"}, share: 0.8, exceeded: 4},
+		{name: "a ring that was full", is: ENICounters{RingWaiting: 256, RingDepth: 1024, RingOverruns: 5, LinkLocal: 512, LinkLocalRate: 1024},
+			want: []string{"rx_ring", "linklocal_allowance"}, share: 0.25, exceeded: 5},
 		{name: "an allowance used up by others", is: ENICounters{ConntrackAvailable: left(0)}, want: []string{"conntrack_allowance"}, share: 1},
 	} {
 		c.was.Instance, c.is.Instance = "i", "i"
