@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -110,5 +111,47 @@ func TestExplainNamesLimits(t *testing.T) {
 	x = b.engine.Explain(b.eni("web"), b.sized(1, 1, 1000))
 	if x.Reason != drop.PPSAllowanceExceeded || x.Limits[0].Left != 1 || !x.Limits[0].Drops || x.Limits[2].Left != 47_000 || x.Wait != 0 {
 		t.Errorf("after one packet: %+v", x)
+	}
+}
+
+// What explain reads of buckets while lcores use them makes sense. Run it with the
+// race detector.
+func TestLimitsReadBesideLcores(t *testing.T) {
+	const n = 10_000
+	c := converse(t, 2, 200, n, 500, nil)
+	c.policy(func(o *policy.Objects) {
+		wide := policy.Limit{Rate: 20 * mbit, Burst: 1514, Delay: policy.MaxDelay} // 500 packets need 12 ms of it
+		o.ENIs[0].Out, o.ENIs[2].In, o.Instances[0].Flow.Default = wide, wide, wide
+		o.Instances[0].Packets = policy.Limit{Rate: 1_000_000, Burst: 100, Delay: policy.MaxDelay}
+	})
+	frame := c.udp("web", "app", 20001, 80)
+	stop, done := make(chan struct{}), make(chan struct{})
+	engine, web := c.engine, c.eni("web")
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			x := engine.Explain(web, frame)
+			if x.Verdict != VerdictForward || len(x.Limits) != 4 || x.Wait > policy.MaxDelay {
+				t.Errorf("explained as %v %v, which waits for %v: %+v", x.Verdict, x.Reason, x.Wait, x.Limits)
+				return
+			}
+			for _, s := range x.Limits {
+				if s.Left > s.Depth {
+					t.Errorf("more is left than there can be: %+v", s)
+				}
+			}
+			runtime.Gosched()
+		}
+	}()
+	c.run(t, n)
+	close(stop)
+	<-done
+	if c.engine.Limited(web)[LimitENIOut].Queued == 0 {
+		t.Error("nothing waited")
 	}
 }
