@@ -135,3 +135,7 @@ func (c *Clock) Charge(cost Cost) { relaxed.StoreInt64(&c.full, c.full+int64(cos
 
 // Reset fills it.
 func (c *Clock) Reset() { relaxed.StoreInt64(&c.full, 0) }
+
+// Full reports whether the bucket is full at now, in ns: as if nothing had ever
+// left.
+func (c *Clock) Full(now int64) bool { return c.full <= now<<paceShift }
