@@ -19,6 +19,7 @@ import (
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
 	"github.com/nitrod/nitrod/pipeline/microburst"
+	"github.com/nitrod/nitrod/pipeline/pacer"
 	"github.com/nitrod/nitrod/pipeline/profile"
 	"github.com/nitrod/nitrod/pipeline/shaper"
 	"github.com/nitrod/nitrod/policy"
@@ -103,6 +104,7 @@ type Engine struct {
 	linkLocalBuckets []shaper.Shared // by ENI: the packets that it sent to link-local services
 	plan             limitPlan
 	clocks           []shaper.SharedClock // the buckets of limits, as plan says
+	pacers           [][]*pacer.Pacer     // by ENI and queue; nil without any
 }
 
 // guest is who is behind the port of an ENI.
@@ -238,6 +240,7 @@ func (e *Engine) connect() error {
 	for _, w := range e.workers {
 		w.in, w.handed = make([]*rings.SPSC[item], n), make([]*rings.SPSC[item], n)
 		w.sendIn, w.sendOut = make([]*rings.SPSC[sendItem], n), make([]*rings.SPSC[sendItem], n)
+		w.flowIn, w.flowOut = make([]*rings.SPSC[uint64], n), make([]*rings.SPSC[uint64], n)
 	}
 	for i, from := range e.workers {
 		for j, to := range e.workers {
@@ -254,6 +257,11 @@ func (e *Engine) connect() error {
 				return err
 			}
 			from.sendOut[j], to.sendIn[i] = sends, sends
+			flows, err := rings.NewSPSC[uint64](e.cfg.RingSize)
+			if err != nil {
+				return err
+			}
+			from.flowOut[j], to.flowIn[i] = flows, flows
 		}
 	}
 	return nil
@@ -304,6 +312,8 @@ func (e *Engine) attach(ports []Port) error {
 	for _, w := range e.workers {
 		w.portENI = portENI
 		w.dirty = make([]uint32, 0, len(w.out))
+		w.paced = make([]uint32, 0, len(w.out))
+		w.flush.Frees = slices.Grow(w.flush.Frees, cap(w.flush.Frees)+maxRun*len(w.out)) // and what pacers drop
 		w.stale = make([]uint32, 0, len(w.out))
 		w.sent = newSendCounters(ports, highest)
 		w.flush.Runs = make([]pktio.TxRun, 0, len(w.out))
@@ -315,7 +325,8 @@ func (e *Engine) attach(ports []Port) error {
 // SetPolicy puts a snapshot in force. Every lcore takes it up with its next
 // round; flows whose ENIs' generations changed are judged anew with their next
 // packet. It refuses a snapshot with an ENI that has no port, or has other
-// queues than its port was made for, since packets for it had nowhere to go.
+// queues than its port was made for, since packets for it had nowhere to go; and
+// one with other room for packets that wait for their pace than was made.
 func (e *Engine) SetPolicy(snap *policy.Snapshot) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
@@ -390,10 +401,20 @@ func (e *Engine) Free() error {
 				all = append(all, r.Free())
 			}
 		}
+		for _, r := range w.flowIn {
+			if r != nil {
+				all = append(all, r.Free())
+			}
+		}
 		for i := range w.out {
 			if q := w.out[i].queue; q != nil {
 				all = append(all, q.Free())
 			}
+		}
+	}
+	for _, queues := range e.pacers {
+		for _, p := range queues {
+			all = append(all, p.Free())
 		}
 	}
 	return errors.Join(all...)

@@ -57,6 +57,9 @@ func (e *Engine) InHand() int {
 			if q := w.out[i].queue; q != nil {
 				n += q.Len()
 			}
+			if p := w.out[i].pacer; p != nil {
+				n += p.Len()
+			}
 		}
 	}
 	return n

@@ -142,6 +142,9 @@ func (w *Worker) restUntil() int64 {
 	if w.limits.wheel.n != 0 {
 		until = min(until, w.limits.wheel.next()-worthSleep) // it is awake when that is due
 	}
+	if len(w.paced) != 0 {
+		until = min(until, w.paceDue()-worthSleep)
+	}
 	if at := w.frags.due.front; at != noSlot {
 		until = min(until, w.frags.datagrams[at].giveUp)
 	}

@@ -150,17 +150,18 @@ func (w *Worker) mark() {
 // filled returns how many packets the lcore has ever put into a queue, or on the
 // ring to the lcore that serves it; modulo 2^32.
 func (w *Worker) filled(dest uint32) uint32 {
-	if q := &w.out[dest]; q.queue == nil {
+	q := &w.out[dest]
+	if q.queue == nil {
 		return w.sendOut[q.owner].Filled()
 	}
-	return w.out[dest].queue.Filled()
+	return q.filled()
 }
 
 // hasLeft reports whether all of a group's packets have left their queue.
 func (w *Worker) hasLeft(eni uint16, move *queueMove, b *moveBucket) bool {
 	q := &w.out[b.dest]
 	if q.queue != nil {
-		return int32(q.queue.Left()-b.mark) >= 0
+		return int32(q.left()-b.mark) >= 0
 	}
 	report := move.drained[int(b.dest-w.eniQueue[eni])*w.engine.lcores+w.id].passed.Load()
 	return report&reported != 0 && int32(uint32(report)-b.mark) >= 0
@@ -192,8 +193,8 @@ func (w *Worker) moveQueues() {
 // this one serves.
 func (w *Worker) reportDrained(eni uint16, move *queueMove) {
 	for q := range int(w.engine.guests[eni].queues) {
-		own := w.out[w.eniQueue[eni]+uint32(q)].queue
-		if own == nil {
+		own := &w.out[w.eniQueue[eni]+uint32(q)]
+		if own.queue == nil {
 			continue
 		}
 		for from, ring := range w.sendIn {
@@ -202,9 +203,9 @@ func (w *Worker) reportDrained(eni uint16, move *queueMove) {
 			}
 			r := &move.drained[q*w.engine.lcores+from]
 			if !r.waits {
-				r.place, r.filled, r.waits = ring.Taken(), own.Filled(), true
+				r.place, r.filled, r.waits = ring.Taken(), own.filled(), true
 			}
-			if int32(own.Left()-r.filled) >= 0 {
+			if int32(own.left()-r.filled) >= 0 {
 				r.passed.Store(reported | uint64(r.place))
 				r.waits = false
 			}

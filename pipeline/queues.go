@@ -6,6 +6,7 @@ import (
 
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/internal/relaxed"
+	"github.com/nitrod/nitrod/pipeline/pacer"
 	"github.com/nitrod/nitrod/rings"
 )
 
@@ -111,7 +112,10 @@ func (w *Worker) publishQueues() {
 	for _, dest := range w.stale {
 		q := &w.out[dest]
 		q.queue.Publish()
-		if q.stale = q.dirty; q.stale {
+		if q.pacer != nil {
+			q.pacer.Publish()
+		}
+		if q.stale = q.dirty || q.waits; q.stale {
 			keep = append(keep, dest)
 		}
 	}
@@ -122,8 +126,16 @@ func (w *Worker) publishQueues() {
 type ReceiveRing struct {
 	rings.ReceiveCounts
 	Depth  int
-	Lcore  int // that serves it
-	Device int // transmit queue of the port's device by which its packets leave
+	Lcore  int   // that serves it
+	Device int   // transmit queue of the port's device by which its packets leave
+	Pace   *Pace // nil if what it receives is not spaced out, and never was
+}
+
+// Pace is how a receive queue spaces packets out, in bits a second, and what it has
+// counted.
+type Pace struct {
+	Rate, FlowRate uint64 // 0: none
+	pacer.Counts
 }
 
 // SendRing is one of the queues with which a guest sends: a receive queue of the
@@ -145,7 +157,7 @@ func (e *Engine) Rings(eni uint16) (receive []ReceiveRing, send []SendRing) {
 	for q := range uint32(e.guests[eni].queues) {
 		owner := int(e.workers[0].out[first+q].owner)
 		r := e.workers[owner].out[first+q].queue
-		receive = append(receive, ReceiveRing{r.Published(), r.Depth(), owner, int(r.Queue)})
+		receive = append(receive, ReceiveRing{r.Published(), r.Depth(), owner, int(r.Queue), e.Pace(eni, int(q))})
 	}
 	p := &e.ports[at]
 	for q := range p.sendQueues() {
@@ -161,4 +173,15 @@ func (e *Engine) Rings(eni uint16) (receive []ReceiveRing, send []SendRing) {
 		send = append(send, ring)
 	}
 	return receive, send
+}
+
+// Pace returns how a receive queue of an ENI spaces packets out, as far as its lcore
+// has published it, or nil if it never has.
+func (e *Engine) Pace(eni uint16, queue int) *Pace {
+	v := e.view.Load()
+	if v.pacing == nil || v.pacing[eni].queues == nil {
+		return nil
+	}
+	p := &v.snap.Limits[eni].Pacing
+	return &Pace{p.Rate, p.FlowRate, v.pacing[eni].queues[queue].Published()}
 }

@@ -80,11 +80,17 @@ func (w *Worker) drain() {
 	for _, r := range w.sendIn {
 		for r != nil && r.Peek() != nil {
 			it := r.Peek()
-			stop(w.out[it.dest].eni, it.buf)
+			stop(w.out[it.dest&^withFlow].eni, it.buf)
 			r.Advance()
 			r.Release()
 		}
 	}
+	for _, dest := range w.paced {
+		for q := &w.out[dest]; q.pacer.Len() != 0; {
+			stop(q.eni, q.pacer.Drop().Buf)
+		}
+	}
+	w.paced = w.paced[:0]
 	for i := range w.out {
 		if q := w.out[i].queue; q != nil {
 			q.Drain(func(buf uint64) { stop(w.out[i].eni, buf) })

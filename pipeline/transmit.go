@@ -4,6 +4,7 @@ import (
 	"github.com/nitrod/nitrod/internal/drop"
 	"github.com/nitrod/nitrod/internal/pktio"
 	"github.com/nitrod/nitrod/pipeline/microburst"
+	"github.com/nitrod/nitrod/pipeline/pacer"
 	"github.com/nitrod/nitrod/rings"
 )
 
@@ -19,12 +20,16 @@ type destQueue struct {
 	dirty bool
 	stale bool              // what is published of it is to be renewed
 	watch *microburst.Queue // measures it; nil if another lcore serves it, or nothing is measured
+	pacer *pacer.Pacer      // before it; nil if there is none, or another lcore serves it
+	paced bool              // there is a pacer: packets go there by sendPaced
+	waits bool              // there is something in the pacer
+	exit  pacedExit
 }
 
 // sendItem is a packet on its way to the lcore that serves its queue.
 type sendItem struct {
 	buf  uint64
-	dest uint32 // index in Worker.out
+	dest uint32 // index in Worker.out, and perhaps withFlow
 	len  uint32
 }
 
@@ -43,7 +48,12 @@ func (w *Worker) transmit() {
 			for end < b.n && b.meta[end].Verdict == VerdictForward && w.destOf(&b.meta[end]) == dest {
 				end++
 			}
-			if w.send(b.desc[i:end], dest) {
+			if w.out[dest].paced {
+				if w.sendPaced(b.desc[i:end], b.places[i:end], dest) {
+					remote = true
+					w.noteSent(dest, end-1)
+				}
+			} else if w.send(b.desc[i:end], dest) {
 				remote = true
 				w.noteSent(dest, end-1)
 			}
@@ -51,7 +61,11 @@ func (w *Worker) transmit() {
 			continue
 		case VerdictReplaced:
 			descs := w.made.madeFor(i, made)
-			remote = w.send(descs, w.destOf(m)) || remote
+			if dest := w.destOf(m); w.out[dest].paced {
+				remote = w.sendPaced(descs, b.places[i:i+1], dest) || remote
+			} else {
+				remote = w.send(descs, dest) || remote
+			}
 			made += len(descs)
 		case VerdictConsume:
 			w.counters.local[countConsumed]++
@@ -63,6 +77,7 @@ func (w *Worker) transmit() {
 		w.resize()
 		for i, r := range w.sendOut {
 			if r != nil {
+				w.flowOut[i].Publish() // before the packets to which they belong
 				r.Publish()
 				if r.Len() != 0 {
 					w.wake(i)
@@ -72,6 +87,9 @@ func (w *Worker) transmit() {
 	}
 	w.clearMade()
 	w.collect()
+	if len(w.paced) != 0 {
+		w.pace()
+	}
 	w.sendAll()
 }
 
@@ -123,7 +141,7 @@ func (w *Worker) markDirty(dest uint32) {
 
 // collect queues what other lcores have for the queues that this one serves.
 func (w *Worker) collect() {
-	for _, r := range w.sendIn {
+	for from, r := range w.sendIn {
 		if r == nil {
 			continue
 		}
@@ -132,16 +150,18 @@ func (w *Worker) collect() {
 			if it == nil {
 				break
 			}
-			q := &w.out[it.dest]
-			if q.queue.Push(it.buf, it.len) {
-				w.markDirty(it.dest)
+			if it.dest&withFlow != 0 {
+				w.collectPaced(from, it)
 			} else {
-				w.countDrop(q.eni, drop.TxQueueFull)
-				w.free(it.buf)
+				if p := w.out[it.dest].pacer; p != nil { // the other lcore does not know of it yet
+					p.Pass()
+				}
+				w.queuePacket(it.dest, it.buf, it.len)
 			}
 			r.Advance()
 			w.collected++
 		}
+		w.flowIn[from].Release() // before the packets: see sendPaced
 		r.Release()
 	}
 }
@@ -150,7 +170,7 @@ func (w *Worker) collect() {
 // with all that is to be freed.
 func (w *Worker) sendAll() {
 	f := &w.flush
-	if len(w.dirty) == 0 && len(f.Frees) == 0 {
+	if len(w.dirty) == 0 && len(f.Frees) == 0 && len(f.Resizes) == 0 {
 		return
 	}
 	if w.poll.coalescer.holds(w) {

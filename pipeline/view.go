@@ -19,6 +19,7 @@ type view struct {
 	frag      []shaper.SharedLimit // by ENI: fragments that it may send
 	linkLocal []shaper.SharedLimit // by ENI: packets that it may send to link-local services
 	limits    []eniLimits          // by ENI; nil if there are none
+	pacing    []eniPacing          // by ENI; nil if none has or had any
 	says      []speaker            // by ENI: the addresses of its router
 	six       []guest6             // by ENI
 	gateways  []uint16             // by VPC, of those that may have one: the internet gateway's port
@@ -65,6 +66,10 @@ func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
 	}
 	v.age(prev, e.Now())
 	v.gateways, v.limits = gatewaysOf(snap), e.limitsOf(snap)
+	var err error
+	if v.pacing, err = e.pacingOf(snap); err != nil {
+		return nil, err
+	}
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
 		if r.Dead() {

@@ -44,6 +44,7 @@ type Worker struct {
 	parsed    int  // packets below are parsed already
 	budget    int  // slow-path runs left in this round
 	collected int  // packets taken from other lcores to send
+	released  int  // packets that have left the pacers
 	changed   bool // the flow cache has changed since lookup
 	retrying  bool // the burst comes from the waiting queue
 	fragments bool // there may be some in the burst
@@ -69,6 +70,9 @@ type Worker struct {
 	eniQueue []uint32    // first index in out of each ENI
 	sendIn   []*rings.SPSC[sendItem]
 	sendOut  []*rings.SPSC[sendItem]
+	flowIn   []*rings.SPSC[uint64] // the flows of packets on sendIn that have withFlow
+	flowOut  []*rings.SPSC[uint64]
+	paced    []uint32 // those of out whose pacers hold something
 	flush    pktio.Flush
 	made     made
 	advert   advertiser
@@ -120,7 +124,7 @@ func (w *Worker) Round() int {
 		w.moveQueues()
 	}
 	w.tidy()
-	w.worked = n + w.collected
+	w.worked = n + w.collected + w.released
 	return w.worked
 }
 
@@ -136,12 +140,13 @@ func (w *Worker) begin() {
 		w.monitor.At(now)
 	}
 	w.tick, w.millis = uint16(now>>tickShift), conntrack.Millis(now)
-	w.budget, w.collected = w.engine.cfg.SlowPathBudget, 0
+	w.budget, w.collected, w.released = w.engine.cfg.SlowPathBudget, 0, 0
 	if v := w.engine.view.Load(); v != w.view {
 		same := w.view != nil && w.view.snap == v.snap
 		w.view, w.enis = v, v.snap.ENIs
 		if !same {
 			w.policyChanged()
+			w.pacingChanged()
 		}
 		w.queuesChanged()
 		w.poll.coalescer.set(v.coalesce)

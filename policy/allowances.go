@@ -74,6 +74,7 @@ type InstanceRecord struct {
 type ENILimits struct {
 	In, Out    Limit  // bandwidths of the whole ENI
 	Queue      Limit  // bandwidth of each of the guest's receive queues, towards the guest
+	Pacing     Pacing // of each of them, besides
 	Zone       uint16 // availability zone of its subnet; zones have equal numbers where they are one
 	Express    bool   // uses ENA Express for TCP
 	ExpressUDP bool   // and for UDP; only with Express

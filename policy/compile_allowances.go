@@ -43,7 +43,7 @@ func (f *FlowLimits) limits() bool {
 
 // limits returns an ENI's own limits as the datapath reads them.
 func (e *ENI) limits(zone uint16) ENILimits {
-	return ENILimits{In: e.In, Out: e.Out, Queue: e.Queue, Zone: zone, Express: e.Express, ExpressUDP: e.ExpressUDP}
+	return ENILimits{In: e.In, Out: e.Out, Queue: e.Queue, Pacing: e.Pacing, Zone: zone, Express: e.Express, ExpressUDP: e.ExpressUDP}
 }
 
 func (l *ENILimits) limits() bool { return l.In.Limits() || l.Out.Limits() || l.Queue.Limits() }

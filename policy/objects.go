@@ -201,6 +201,7 @@ type ENI struct {
 	ConntrackHalfOpen   int
 	// In, Out and Queue are as in ENILimits.
 	In, Out, Queue Limit
+	Pacing         Pacing
 	// Express and ExpressUDP: it uses ENA Express, for TCP and for UDP too.
 	Express, ExpressUDP bool
 	RSS                 *RSS // nil for the default

@@ -21,6 +21,7 @@ func (c *checker) checkAllowances() {
 		c.bandwidth(e.Pos, owner, "inbound bandwidth", &e.In, frame)
 		c.bandwidth(e.Pos, owner, "outbound bandwidth", &e.Out, frame)
 		c.bandwidth(e.Pos, owner, "bandwidth of a queue", &e.Queue, frame)
+		c.pacing(e, owner)
 		if e.ExpressUDP && !e.Express {
 			c.errorf(e.Pos, "%s: ENA Express for UDP needs ENA Express", owner)
 		}

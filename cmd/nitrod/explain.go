@@ -147,6 +147,9 @@ func printExplanation(w io.Writer, x *control.Explanation) {
 	if x.QueueWhy != "" {
 		fmt.Fprintf(w, "queue\t%s\n", x.QueueWhy)
 	}
+	if x.Pace != "" {
+		fmt.Fprintf(w, "pace\t%s\n", x.Pace)
+	}
 	switch {
 	case x.Verdict == "drop":
 		code := ""

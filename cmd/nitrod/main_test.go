@@ -277,7 +277,10 @@ func someQueues() []control.ENIQueues {
 			ENI: "web", Port: "tap web0 in web", RxOverruns: 90, RxDrops: 4, TxDrops: 3,
 			Rx: []control.RxQueue{
 				{Packets: 300, Bytes: 30000, Depth: 1024, Waiting: 7, HighWater: 1024, Overruns: 90},
-				{Packets: 100, Bytes: 10000, Depth: 1024, HighWater: 32, Lcore: 1},
+				{Packets: 100, Bytes: 10000, Depth: 1024, HighWater: 32, Lcore: 1, Pace: &control.Pace{
+					Rate: 10_000_000_000, FlowRate: 1_000_000_000, Flows: 12, Waiting: 345, High: 678, Left: 445, Delayed: 444, DelayNS: 444_000_000,
+					FlowFull: 5, Full: 6, Late: 7,
+				}},
 			},
 			Tx: []control.TxQueue{{Packets: 500, Bytes: 50000, Depth: 512}, {Packets: 100, Bytes: 10000, Depth: 512, Lcore: 1}},
 		},

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/url"
 	"strconv"
+	"time"
 
+	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/control"
 	"github.com/spf13/cobra"
 )
@@ -21,7 +23,9 @@ func newQueues() *cobra.Command {
 		Use:   "queues",
 		Short: "List the queues of the ENIs as their guests see them: depth, waiting, overruns, lcore",
 		Long: `queues lists the queues of the ENIs, as their guests see them: rx is what a guest
-receives. An overrun is a packet for which a receive ring had no room.
+receives. An overrun is a packet for which a receive ring had no room. Queues that
+space packets out come again: with the flows and packets that wait, how long those
+have waited that had to, and what was dropped, as drops say.
 
 With --ena it prints the counters under the names that the ENA driver gives them
 in ethtool -S.`,
@@ -67,10 +71,34 @@ func printQueues(w io.Writer, enis []control.ENIQueues) {
 			fmt.Fprintf(w, "%s\ttx %d\t%s\t%d\t%d\t%s\t-\t-\t-\n", e.ENI, n, lcore, q.Packets, q.Bytes, depth)
 		}
 	}
+	printPaces(w, enis)
 	fmt.Fprintf(w, "\nENI\tPORT\tRX OVERRUNS\tRX DROPS\tTX DROPS\n")
 	for i := range enis {
 		e := &enis[i]
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\n", e.ENI, e.Port, e.RxOverruns, e.RxDrops, e.TxDrops)
+	}
+}
+
+// printPaces prints how the receive queues space packets out, of those that do.
+func printPaces(w io.Writer, enis []control.ENIQueues) {
+	head := "\nENI\tQUEUE\tPACE\tOF A FLOW\tFLOWS\tWAITING\tHIGH WATER\tDELAYED\tAVERAGE\tFLOW FULL\tFULL\tTOO LATE\n"
+	rate := func(bits uint64) string {
+		if bits == 0 {
+			return "-"
+		}
+		return config.BitRate(bits).String()
+	}
+	for i := range enis {
+		for n, q := range enis[i].Rx {
+			p := q.Pace
+			if p == nil {
+				continue
+			}
+			fmt.Fprint(w, head)
+			head = ""
+			fmt.Fprintf(w, "%s\trx %d\t%s\t%s\t%d\t%d\t%d\t%d\t%v\t%d\t%d\t%d\n", enis[i].ENI, n, rate(p.Rate), rate(p.FlowRate),
+				p.Flows, p.Waiting, p.High, p.Delayed, time.Duration(p.DelayNS/max(p.Delayed, 1)), p.FlowFull, p.Full, p.Late)
+		}
 	}
 }
 

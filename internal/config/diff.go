@@ -149,7 +149,7 @@ func (x *differ) keys(in string, old, new reflect.Value) {
 		if in != "" {
 			key = in + ", " + f.key
 		}
-		restart := x.restart || in == "" && (made(old.Type()) && madeKeys[f.key] || queueKeys[f.key])
+		restart := x.restart || in == "" && (made(old.Type()) && madeKeys[f.key] || queueKeys[f.key]) || in == "pacing" && f.key == "packets"
 		switch {
 		case f.isList && f.codec == nil:
 			outer := x.restart

@@ -40,6 +40,7 @@ func (d *decoder) objects(doc *document) policy.Objects {
 			out := eni(e, nitro[e.Instance].established())
 			d.eniLimits(e, &out)
 			out.RSS = d.rss(e)
+			d.pacing(e.Pacing, &out.Pacing)
 			return out
 		}),
 		Gateways: convert(doc.Gateways, func(g *gatewayDoc) policy.InternetGateway {

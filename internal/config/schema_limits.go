@@ -144,6 +144,27 @@ type limitDoc struct {
 	Pos policy.Pos
 }
 
+type pacingDoc struct {
+	// Bits a second of each of the guest's receive queues, which flows that want more than there is share
+	// evenly; `0bps` is no limit, here and below, and other rates are at least `64kbps`.
+	Rate BitRate `yaml:"rate" default:"0bps" min:"0bps" max:"1000gbps"`
+
+	// Bits a second of each flow, at most `rate`.
+	FlowRate BitRate `yaml:"flow_rate" default:"0bps" min:"0bps" max:"1000gbps"`
+
+	// Packets of a queue that may wait; those beyond it are dropped as `pacing_queue_full`. Each holds one
+	// of the host's `mbufs`.
+	Packets int `yaml:"packets" default:"8192" min:"64" max:"1048576"`
+
+	// Packets of a flow that may wait, at most `packets`; those beyond it are dropped as `pacing_flow_full`.
+	FlowPackets int `yaml:"flow_packets" default:"100" min:"1" max:"1048576"`
+
+	// For how long a packet may wait; one that has waited longer is dropped as `pacing_too_late`.
+	Delay time.Duration `yaml:"delay" default:"100ms" min:"1ms" max:"1s"`
+
+	Pos policy.Pos
+}
+
 // express is for which protocols an ENI uses ENA Express.
 type express string
 

@@ -303,6 +303,10 @@ type eniDoc struct {
 	// Limits of its own, besides those of its instance. AWS has no such ones.
 	Limits *eniLimitsDoc `yaml:"limits"`
 
+	// How each of the guest's receive queues spaces out what it gives to the guest, with fairness among
+	// flows, as the queueing discipline `fq` does for a host. By default not at all; AWS has no such thing.
+	Pacing *pacingDoc `yaml:"pacing"`
+
 	// How the guest is reached.
 	Port *Port `yaml:"port" required:"true"`
 

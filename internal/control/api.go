@@ -236,8 +236,9 @@ type Explanation struct {
 	Egress   string        `json:"egress,omitempty"`
 	Queue    int           `json:"queue"`
 	QueueWhy string        `json:"queue_why,omitempty"`
-	Limits   []Limit       `json:"limits,omitempty"`  // that such packets may meet
-	WaitNS   int64         `json:"wait_ns,omitempty"` // for which they would let it wait before it goes on
+	Pace     string        `json:"queue_pace,omitempty"` // how that queue spaces packets out, and what waits in it
+	Limits   []Limit       `json:"limits,omitempty"`     // that such packets may meet
+	WaitNS   int64         `json:"wait_ns,omitempty"`    // for which they would let it wait before it goes on
 	Steps    []policy.Step `json:"steps"`
 	Reply    *Reply        `json:"reply,omitempty"` // if it was asked for and there is one
 }

@@ -16,6 +16,7 @@ func (out *Explanation) more(e *pipeline.Engine, snap *policy.Snapshot, x *pipel
 	if x.Verdict == pipeline.VerdictForward {
 		c := e.QueueChoice(x)
 		out.QueueWhy = queueWhy(&c)
+		out.Pace = paceText(e.Pace(x.Egress, int(x.Queue)))
 		tracked := x.Tracked()
 		out.Tracked = &tracked
 		if both && x.Answerable() {

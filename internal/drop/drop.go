@@ -149,6 +149,9 @@ const (
 
 	// tx
 	EgressRingFull
+	PacingFlowFull
+	PacingQueueFull
+	PacingTooLate
 	TxQueueFull
 	Shutdown
 
@@ -246,6 +249,9 @@ var infos = [Count]Info{
 	NoBuffer:                   {"no_buffer", StageRewrite, HalfIngress, "", "No packet buffer was to be had for the fragments of a packet that is longer than the destination ENI's MTU."},
 	LinkLocalAllowanceExceeded: {"linklocal_allowance_exceeded", StageRewrite, HalfEgress, "", "The ENI has sent more packets a second to link-local services than its linklocal_rate."},
 	EgressRingFull:             {"egress_ring_full", StageTx, HalfIngress, "", "The ring to the lcore that serves the destination queue is full."},
+	PacingFlowFull:             {"pacing_flow_full", StageTx, HalfIngress, "", "The destination queue spaces packets out, and as many packets of the flow wait as may."},
+	PacingQueueFull:            {"pacing_queue_full", StageTx, HalfIngress, "", "The destination queue spaces packets out, and as many packets or flows wait as may."},
+	PacingTooLate:              {"pacing_too_late", StageTx, HalfIngress, "", "The destination queue spaces packets out, and the packet had waited for as long as a packet may."},
 	TxQueueFull:                {"tx_queue_full", StageTx, HalfIngress, "", "The destination ENI's receive queue is full: the guest takes packets more slowly than they come (ENA: rx_overruns)."},
 	Shutdown:                   {"shutdown", StageTx, "", "", "The packet was still in nitrod when it stopped."},
 }

@@ -79,6 +79,7 @@ type Pacer struct {
 	active int  // flows in both, and on the wheel
 
 	oldest, newest uint32 // packets, by when they came
+	filled         uint32
 
 	counts    Counts
 	published Counts
@@ -97,7 +98,7 @@ type packet struct {
 	flow         uint32
 	next         uint32 // of its flow
 	older, newer uint32
-	_            uint32
+	number       uint32 // as Filled counts
 }
 
 // New returns a Pacer with room for capacity packets, which spaces nothing out
@@ -188,6 +189,24 @@ func (p *Pacer) Push(flow uint64, k Packet, now int64) Verdict {
 	return Taken
 }
 
+// Begin makes Filled go on from a number. It is for a Pacer without packets.
+func (p *Pacer) Begin(filled uint32) { p.filled = filled }
+
+// Pass counts a packet in Filled that goes to the queue by another way.
+func (p *Pacer) Pass() { p.filled++ }
+
+// Filled returns how many packets have come, modulo 2^32, and Oldest how many of
+// them came before the oldest that waits: all where none does.
+func (p *Pacer) Filled() uint32 { return p.filled }
+
+// Oldest is explained at Filled.
+func (p *Pacer) Oldest() uint32 {
+	if p.oldest == none {
+		return p.filled
+	}
+	return p.packets[p.oldest].number
+}
+
 // limit returns how many packets may wait. Without settings those that came while
 // there were some leave, and others behind them, as far as there is room.
 func (p *Pacer) limit() int {
@@ -207,7 +226,7 @@ func (p *Pacer) append(id uint32, f *flow, k Packet, now int64) {
 		p.used++
 	}
 	x := &p.packets[at]
-	x.buf, x.came, x.len, x.flow, x.next, x.older, x.newer = k.Buf, now, k.Len, id, none, p.newest, none
+	x.buf, x.came, x.len, x.flow, x.next, x.older, x.newer, x.number = k.Buf, now, k.Len, id, none, p.newest, none, p.filled
 	if f.n == 0 {
 		f.first = at
 	} else {
@@ -221,6 +240,7 @@ func (p *Pacer) append(id uint32, f *flow, k Packet, now int64) {
 		p.packets[p.newest].newer = at
 	}
 	p.newest = at
+	p.filled++
 	p.n++
 	p.counts.HighWater = max(p.counts.HighWater, uint64(p.n))
 }

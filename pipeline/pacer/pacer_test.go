@@ -104,6 +104,9 @@ func TestPacerTwin(t *testing.T) {
 					t.Fatalf("at %d packet %d leaves (%v), want %d (%v)", now, got.Buf, leaves, want.Buf, is)
 				}
 			}
+			if got := p.Filled() - p.Oldest(); got != w.since(p.Filled()) {
+				t.Fatalf("%d packets came since the oldest did, want %d", got, w.since(p.Filled()))
+			}
 			if p.Len() != len(w.packets) || p.active != w.active() {
 				t.Fatalf("%d packets of %d flows wait, want %d of %d", p.Len(), p.active, len(w.packets), w.active())
 			}

@@ -18,6 +18,7 @@ type twin struct {
 	wheel         []twinSlot // in the order in which they came
 	clock         shaper.Clock
 	ready         int64
+	filled        uint32
 	favour, spent bool
 }
 
@@ -25,6 +26,7 @@ type twinPacket struct {
 	Packet
 	came int64
 	flow *twinFlow
+	n    uint32 // of all that came
 }
 
 type twinFlow struct {
@@ -43,6 +45,14 @@ func (w *twin) set(s *Settings) {
 	if w.s = (Settings{Quantum: maxQuantum}); w.on {
 		w.s = *s
 	}
+}
+
+// since returns how many packets came with the oldest that waits, and after it.
+func (w *twin) since(filled uint32) uint32 {
+	if len(w.packets) == 0 {
+		return 0
+	}
+	return filled - w.packets[0].n
 }
 
 func (w *twin) active() int { return len(w.begun) + len(w.others) + len(w.wheel) }
@@ -95,7 +105,8 @@ func (w *twin) push(hash uint64, k Packet, now int64) Verdict {
 		w.idle = slices.DeleteFunc(w.idle, func(o *twinFlow) bool { return o == f })
 		w.begun = append(w.begun, f)
 	}
-	w.packets = append(w.packets, &twinPacket{k, now, f})
+	w.packets = append(w.packets, &twinPacket{k, now, f, w.filled})
+	w.filled++
 	w.ready = 0
 	return Taken
 }
