@@ -214,7 +214,7 @@ func (e *Engine) newWorker(id int, io pktio.IO) (*Worker, error) {
 	}
 	w.frags = newFragStore(e.cfg.Fragments, n)
 	// What one round frees at most: its burst, what it makes, what it collects from
-	// others, and fragments that have waited.
+	// others, and fragments that have waited. Pacers make room for what they drop.
 	w.flush.Frees = make([]uint64, 0, pktio.MaxBurst*(1+2*pktio.MaxBurst)+maxMade+spareChunk+len(w.frags.items))
 	w.flush.Resizes = make([]pktio.Resize, 0, pktio.MaxBurst+maxMade)
 	var err error
@@ -313,7 +313,6 @@ func (e *Engine) attach(ports []Port) error {
 		w.portENI = portENI
 		w.dirty = make([]uint32, 0, len(w.out))
 		w.paced = make([]uint32, 0, len(w.out))
-		w.flush.Frees = slices.Grow(w.flush.Frees, cap(w.flush.Frees)+maxRun*len(w.out)) // and what pacers drop
 		w.stale = make([]uint32, 0, len(w.out))
 		w.sent = newSendCounters(ports, highest)
 		w.flush.Runs = make([]pktio.TxRun, 0, len(w.out))

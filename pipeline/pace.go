@@ -84,6 +84,7 @@ func paceSettings(p *policy.Pacing, mtu int) *pacer.Settings {
 
 // pacingChanged takes up the pacing of a new view.
 func (w *Worker) pacingChanged() {
+	adopted := 0
 	for eni := range w.view.pacing {
 		p := &w.view.pacing[eni]
 		for q := range p.queues {
@@ -93,10 +94,16 @@ func (w *Worker) pacingChanged() {
 			if d.queue != nil {
 				if d.pacer == nil {
 					d.adopt(p.queues[q])
+					adopted++
 				}
 				d.pacer.Set(p.settings)
 			}
 		}
+	}
+	if adopted != 0 { // what they may drop in a round is freed with it
+		frees := make([]uint64, len(w.flush.Frees), cap(w.flush.Frees)+adopted*maxRun)
+		copy(frees, w.flush.Frees)
+		w.flush.Frees = frees
 	}
 }
 
