@@ -60,6 +60,8 @@ type Foresight struct {
 // Foresee prepares to look ahead to next, which must have been compiled with the
 // snapshot in force as the one before.
 func (e *Engine) Foresee(next *policy.Snapshot) (*Foresight, error) {
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	now := e.view.Load()
 	then, err := e.newView(next, now)
 	if err != nil {

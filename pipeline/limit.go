@@ -32,6 +32,10 @@ type limiter struct {
 	charges [maxBuckets]charge // of the packet in hand
 	bill    bill
 
+	// rechosen is the last slot of the wheel with packets that were put there
+	// while queues changed, or before, and go by what is in force when they leave.
+	rechosen uint64
+
 	flowBlock *hugemem.Block[flowClock]
 }
 
@@ -236,6 +240,8 @@ func (w *Worker) depart() int {
 			m := &b.meta[b.n-1]
 			if from, to := &w.enis[m.ENI], &w.enis[m.Egress]; from.Dead() || to.Dead() || w.bornOf(m) != born {
 				w.dropAt(b.n-1, drop.ENIRemoved)
+			} else if w.choosing || l.wheel.cursor < l.rechosen {
+				w.chooseAgain(b.n - 1)
 			}
 		}
 		if b.n == 0 {

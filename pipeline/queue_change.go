@@ -73,6 +73,6 @@ func (e *Engine) changeQueues(id string, change func(*policy.Snapshot, *policy.E
 	if err := change(v.snap, &info, eni); err != nil {
 		return err
 	}
-	e.view.Store(e.moveTo(v, eni, e.queues.side(eni, &info)))
+	e.view.Store(e.moveTo(v, eni, e.queues.side(eni, e.guests[eni].queues, &info)))
 	return nil
 }

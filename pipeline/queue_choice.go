@@ -60,3 +60,14 @@ func (w *Worker) queueFor(eni uint16, k *hash.FlowKey, tos uint8, fragment bool)
 	}
 	return q
 }
+
+// chooseAgain gives packet i the queue in which it goes now. It has waited since
+// it was given one.
+func (w *Worker) chooseAgain(i int) {
+	m, key := &w.burst.meta[i], &w.burst.keys[i]
+	if m.class == classICMPError { // its key is of what it quotes
+		w.query.Key = outerKey(w.burst.frame(i), m)
+		key = &w.query.Key
+	}
+	m.Queue = w.queueFor(m.Egress, key, m.TOS, m.Flags&flagFragment != 0)
+}

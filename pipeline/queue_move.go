@@ -234,6 +234,7 @@ func (w *Worker) moveIdle(eni uint16, move *queueMove, s *moveState) {
 	}
 	for range moveSlice {
 		if s.entry >= w.cache.High() {
+			w.limits.rechosen = w.limits.wheel.last
 			s.done.Store(true)
 			return
 		}

@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/internal/simport"
@@ -71,14 +73,17 @@ func (r *slowReader) read(t tb, first int) {
 	}
 }
 
-// Flows at will, on several lcores, to a guest that reads slowly, while the
-// table, the function, the key and the rules change at will: no flow is
-// reordered and nothing is lost. Once all is quiet every change ends, and flows
+// Flows at will, on several lcores, to a guest that reads slowly, some of them
+// held back by a limit, while the table, the function, the key and the rules
+// change at will: no flow is reordered and nothing is lost. Once all is quiet every change ends, and flows
 // go where explain says.
 func TestChangesOfQueuesKeepTheOrder(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		const queues = 4
 		b := queuesBed(rt, rapid.IntRange(1, 3).Draw(rt, "lcores"), queues, 256, 1)
+		if rapid.Bool().Draw(rt, "limited") {
+			b.policy(func(o *policy.Objects) { o.ENIs[0].Out = waiting(100 * mbit) }) // 5 us a packet
+		}
 		r := slowReader{b: b, next: map[int]int{}}
 		sent := map[int]int{}
 		total, changes := 0, 0
@@ -113,12 +118,14 @@ func TestChangesOfQueuesKeepTheOrder(t *testing.T) {
 				b.policy(func(o *policy.Objects) { o.ENIs[2].MTU ^= 1 })
 			}
 			for range rapid.IntRange(0, 4).Draw(rt, "rounds") {
+				b.clock.advance(time.Duration(rapid.IntRange(0, 20).Draw(rt, "us")) * time.Microsecond)
 				b.engine.workers[rapid.IntRange(0, len(b.engine.workers)-1).Draw(rt, "worker")].Round()
 				r.read(rt, rapid.IntRange(0, queues-1).Draw(rt, "first"))
 			}
 		}
 		for range 1000 {
 			for _, w := range b.engine.workers {
+				b.clock.advance(5 * time.Microsecond)
 				w.Round()
 				r.read(rt, 0)
 			}
@@ -142,6 +149,8 @@ func agrees(t tb, b *bed) {
 		f := b.numbered(flow, 0)
 		want := b.engine.Explain(b.eni("web"), f).Queue
 		b.inject("web", f)
+		b.engine.Settle()
+		b.clock.advance(time.Millisecond) // for limits
 		b.engine.Settle()
 		for q := range int(b.record("app").Queues) {
 			n := 0
@@ -262,6 +271,56 @@ func TestAFlowStaysWhileItsQueueIsFull(t *testing.T) {
 		if n := count(3); n != 1 {
 			t.Fatalf("%d lcores: %d packets came by the new queue, want 1", lcores, n)
 		}
+	}
+}
+
+// A packet that waits for a limit while its flow moves leaves by the new queue
+// like the younger ones, which would else overtake it.
+func TestWhatWaitsForALimitMoves(t *testing.T) {
+	b := queuesBed(t, 1, 4, 256, 256)
+	b.policy(func(o *policy.Objects) { o.ENIs[0].Out = waiting(mbit) })
+	if err := b.engine.SetRSS("app", RSS{Table: tableOf(t, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	ended(b)
+	for seq := range 60 { // the burst, and some that wait for more than 10 ms
+		b.inject("web", b.numbered(1, seq))
+	}
+	if s := b.settle(); s.Held() == 0 {
+		t.Fatal("no packet waits")
+	}
+	b.received("app")
+	table, err := tableOf(t, 1).WithEntries(slices.Repeat([]uint16{3}, 128))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.engine.SetRSS("app", RSS{Table: table}); err != nil {
+		t.Fatal(err)
+	}
+	ended(b)
+	b.clock.advance(50 * time.Millisecond)
+	b.settle()
+	old, moved := 0, 0
+	b.ports[b.eni("app")].Drain(0, func([]byte) { old++ })
+	b.ports[b.eni("app")].Drain(3, func([]byte) { moved++ })
+	if old != 0 || moved == 0 {
+		t.Fatalf("after the change %d packets came by the old queue and %d by the new one", old, moved)
+	}
+}
+
+// A plan may have an ENI that was not there when the engine began.
+func TestForeseeANewENI(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	o := defaultObjects()
+	e := o.ENIs[0]
+	e.ID, e.MAC, e.Addresses, e.Prefixes, e.Queues = "new", [6]byte{2, 0, 0, 0, 0, 0x77}, []netip.Addr{netip.MustParseAddr("10.0.1.77")}, nil, 4
+	o.ENIs = append(o.ENIs, e)
+	next, err := policy.Compile(o, b.snap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.engine.Foresee(next); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -58,6 +58,7 @@ func (e queueError) Unwrap() error { return e.errno }
 
 // queueSettings is how ENIs choose receive queues. Engine.changing guards it.
 type queueSettings struct {
+	standard spread                        // of ENIs that have none of their own, but for its table
 	spread   map[string]*spread            // by ENI
 	steering map[string]hash.SteeringTable // by instance
 }
@@ -72,25 +73,21 @@ func newSpread(r *RSS) *spread { return &spread{*r, r.function()} }
 
 // receiving makes the settings with which the engine begins. What Config.Receive
 // does not say is Toeplitz with a random key, the default table, and no steering
-// rules, for which an instance has
-// room as the most queues that an ENI of its has. ENA has an entry for each
-// vCPU, and by default as many queues (docs/semantics.md S5.8).
+// rules, for which an instance has room as the most queues that an ENI of its has.
+// ENA has an entry for each vCPU, and by default as many queues
+// (docs/semantics.md S5.8).
 func (e *Engine) receiving(snap *policy.Snapshot) error {
-	q := queueSettings{spread: map[string]*spread{}, steering: map[string]hash.SteeringTable{}}
-	standard := RSS{Key: hash.RandomKey(), Mode: hash.ModeStandard}
-	function := standard.function()
+	q := queueSettings{
+		standard: *newSpread(&RSS{Key: hash.RandomKey(), Mode: hash.ModeStandard}),
+		spread:   map[string]*spread{}, steering: map[string]hash.SteeringTable{},
+	}
 	for i := range snap.ENIs {
 		r := &snap.ENIs[i]
 		if r.Dead() {
 			continue
 		}
 		id := snap.ENI(uint16(i)).ID
-		own := spread{standard, function}
-		var err error
-		if own.Table, err = hash.NewIndirectionTable(hash.DefaultIndirection, int(r.Queues)); err != nil {
-			return err
-		}
-		q.spread[id] = &own
+		q.spread[id] = q.standardFor(r.Queues)
 		if given, is := e.cfg.Receive.RSS[id]; is {
 			if err := checkTable(&given.Table, r.Queues); err != nil {
 				return err
@@ -141,9 +138,20 @@ func ruleOf(snap *policy.Snapshot, s *Steer) (instance string, r hash.SteerRule,
 	return snap.ENI(eni).Instance, r, nil
 }
 
-// side is the choice of an ENI's queue by the settings in force.
-func (q *queueSettings) side(eni uint16, info *policy.ENIInfo) receiveSide {
+// standardFor is the spread with which an ENI of so many queues begins.
+func (q *queueSettings) standardFor(queues uint16) *spread {
+	own := q.standard
+	own.Table, _ = hash.NewIndirectionTable(hash.DefaultIndirection, max(1, int(queues))) // within its bounds
+	return &own
+}
+
+// side is the choice of an ENI's queue by the settings in force. An ENI that was
+// not there when the engine began, which a plan may have, is as one that begins.
+func (q *queueSettings) side(eni uint16, queues uint16, info *policy.ENIInfo) receiveSide {
 	own := q.spread[info.ID]
+	if own == nil {
+		own = q.standardFor(queues)
+	}
 	side := receiveSide{function: own.function, table: own.Table}
 	rules := q.steering[info.Instance]
 	for _, r := range rules.Rules() {

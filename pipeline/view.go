@@ -81,7 +81,7 @@ func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
 		v.says[i] = speakerOf(&subnet)
 		v.linkLocal[i] = linkLocalLimit(r, e.lcores)
 		info := snap.ENI(uint16(i))
-		v.receives(uint16(i), e.queues.side(uint16(i), &info), prev)
+		v.receives(uint16(i), e.queues.side(uint16(i), r.Queues, &info), prev)
 		v.six[i] = guest6Of(r, &info, &subnet, e.cfg.AdvertEvery)
 		if info.Primary4.IsValid() {
 			v.dhcp[i] = packet.DHCPConfig{
