@@ -45,6 +45,13 @@ type moveBucket struct {
 	state moveProgress
 }
 
+// touchedBucket is a group with a packet in the round, of an ENI's change.
+type touchedBucket struct {
+	bucket *moveBucket
+	move   *queueMove
+	eni    uint16
+}
+
 type moveProgress uint8
 
 const (
@@ -89,6 +96,9 @@ func (m *queueMove) done() bool {
 // put into the old queues until now has to leave first.
 func (w *Worker) queuesChanged() {
 	w.choosing, w.moving = w.view.parted, len(w.view.moving) != 0
+	if w.moving { // other buckets may speak for a flow than did for what waits of it
+		w.limits.wheel.strict = w.limits.wheel.last
+	}
 	for _, eni := range w.view.moving {
 		move := w.view.rss[eni].move
 		s := &move.states[w.id]
@@ -117,16 +127,12 @@ func (w *Worker) ordered(eni uint16, move *queueMove, next uint8, k *hash.FlowKe
 		return next
 	}
 	b := &s.buckets[int(old)*moveGroups+moveGroupOf(k)]
-	switch {
-	case b.state == moveDone:
+	switch b.state {
+	case moveDone:
 		return next
-	case b.state == moveWaits && w.hasLeft(eni, move, b):
-		b.state = moveDone
-		s.left--
-		return next
-	case b.state == moveWaits:
+	case moveWaits:
 		b.state = moveTouched
-		w.touched = append(w.touched, b)
+		w.touched = append(w.touched, touchedBucket{b, move, eni})
 	}
 	return old
 }
@@ -139,10 +145,18 @@ func moveGroupOf(k *hash.FlowKey) int {
 }
 
 // mark notes, after a round, how far the old queues are filled with packets of
-// the groups that had some in it.
+// the groups that had some in it, and moves those of which all have left. Groups
+// move between rounds only: a round may send more than once, and what it sends
+// last must not reach the guest beside what it sent first.
 func (w *Worker) mark() {
-	for _, b := range w.touched {
+	for i := range w.touched {
+		t := &w.touched[i]
+		b := t.bucket
 		b.mark, b.state = w.filled(b.dest), moveWaits
+		if w.hasLeft(t.eni, t.move, b) {
+			b.state = moveDone
+			t.move.states[w.id].left--
+		}
 	}
 	w.touched = w.touched[:0]
 }
@@ -185,6 +199,7 @@ func (w *Worker) moveQueues() {
 		if s := &move.states[w.id]; !s.done.Load() {
 			w.moveIdle(eni, move, s)
 			w.choosing = true
+			w.limits.wheel.strict = w.limits.wheel.last
 		}
 	}
 }

@@ -50,7 +50,7 @@ type Worker struct {
 	fragments bool // there may be some in the burst
 
 	redecision redecision
-	touched    []*moveBucket // whose packets of this round go by an old queue
+	touched    []touchedBucket // whose packets of this round go by an old queue
 
 	cache           *flowcache.Cache
 	sessions        *conntrack.Table
