@@ -8,7 +8,7 @@ import (
 //
 // The owner is found by the shard of the key: Toeplitz over the sorted
 // endpoints, so that both directions of a flow, and the ICMP errors about it,
-// have one owner. Fragments take two steps: those of a datagram meet at the
+// have one owner. The host's steering rules come before it, and are alike. Fragments take two steps: those of a datagram meet at the
 // owner of their address pair, which completes the keys of the later ones from
 // the first, and sends them on; so do ICMP errors that quote a later fragment.
 // With a single lcore only that remains.
@@ -62,7 +62,7 @@ func (w *Worker) dispatchSlowly() {
 			// says by now: its flow's older packets are here.
 			owner := w.id
 			if i >= w.parsed || m.Flags&flagResolved != 0 {
-				owner = int(w.engine.owners[w.shards[i]])
+				owner, _ = w.engine.ownerOf(k, w.shards[i])
 			}
 			if owner != w.id {
 				handedOver = w.handOver(i, owner) || handedOver

@@ -46,9 +46,10 @@ type Config struct {
 	Bursts          microburst.Config // how the receive queues are measured
 	NoHeavyFlows    bool              // the flows that carry most are not looked for
 	Poll            PollConfig
-	Shares          []uint32 // by lcore: of the flows, in proportion to each other; nil gives all as much
-	RingSize        int      // of the rings between lcores, a power of two
-	LimitQueue      int      // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
+	Shares          []uint32         // by lcore: of the flows, in proportion to each other; nil gives all as much
+	Steering        []hash.SteerRule // the host's rules: which flows go to which lcore, whatever their shard
+	RingSize        int              // of the rings between lcores, a power of two
+	LimitQueue      int              // packets of an lcore that may wait for limits; 0 is DefaultLimitQueue
 	Receive         Receive
 	Clock           Clock
 }
@@ -92,6 +93,7 @@ type Engine struct {
 	hasher     hash.FlowHasher
 	sharder    hash.Sharder
 	owners     [hash.NumShards]uint16 // lcore by shard
+	steering   *hash.SteeringTable    // the host's rules, which come before the shards; nil if there are none
 	lcores     int
 	queues     queueSettings
 	allowances *conntrack.Allowances
@@ -148,6 +150,9 @@ func New(cfg Config, snap *policy.Snapshot, ports []Port, ios []pktio.IO) (*Engi
 		allowances: conntrack.NewAllowances(),
 	}
 	copy(e.owners[:], owners)
+	if err := e.steer(cfg.Steering); err != nil {
+		return nil, err
+	}
 	e.tellers = newTellers(cfg.ICMPErrors, len(snap.ENIs), len(ios))
 	if err := e.admit(snap, ports); err != nil {
 		return nil, err

@@ -22,11 +22,12 @@ type Explanation struct {
 	Meta  Meta
 	Class string // flow, arp, nd, dhcp, icmp_error
 
-	Shard  uint16
-	Lcore  int
-	Hash   uint64
-	Cached bool // the flow cache decides
-	Stale  bool // the flow cache knows the flow, but by an older policy or an ended session
+	Shard    uint16
+	Lcore    int
+	HostRule int // location of the host's steering rule that chooses the lcore, -1 if the shard does
+	Hash     uint64
+	Cached   bool // the flow cache decides
+	Stale    bool // the flow cache knows the flow, but by an older policy or an ended session
 
 	HasSession bool
 	Session    conntrack.Session // as it is before the packet
@@ -46,6 +47,7 @@ type Explanation struct {
 
 	Policy policy.Trace // the steps of policy, also where the flow cache spares them
 
+	choice QueueChoice     // of the receive queue
 	by     policy.Decision // what policy says, unless the flow cache spares it
 	ahead  bool            // of policy alone: no steps, and no state of a session that stays
 	madeUp bool            // a TCP segment has the numbers that its session expects, whatever the frame says
@@ -77,6 +79,7 @@ func (e *Engine) ExplainMadeUp(eni uint16, frame []byte) Explanation {
 
 func (e *Engine) explain(eni uint16, frame []byte, start Explanation) (x Explanation) {
 	x = start
+	x.HostRule = noRule
 	v := e.view.Load()
 	if int(eni) >= len(v.snap.ENIs) || v.snap.ENIs[eni].Dead() {
 		x.Reason = drop.PortWithoutENI
@@ -106,7 +109,7 @@ func (e *Engine) explain(eni uint16, frame []byte, start Explanation) (x Explana
 		x.quotedFragment(e, v)
 	}
 	x.Shard = e.sharder.Shard(k)
-	x.Lcore = int(e.owners[x.Shard])
+	x.Lcore, x.HostRule = e.ownerOf(k, x.Shard)
 	x.Hash = e.hasher.Hash(k, uint32(m.VPC))
 	m.Hash = x.Hash
 	switch m.class {
@@ -145,7 +148,8 @@ func (x *Explanation) rewrite(v *view, frame []byte) {
 			if m.class == classICMPError {
 				key = outerKey(frame, m)
 			}
-			x.Reason, x.Queue = drop.Unset, v.fragmentQueueOf(x.Egress, &key, m.TOS)
+			x.Reason = drop.Unset
+			x.queued(v, &key, true)
 		}
 	}
 	if x.Reason != drop.Unset {
@@ -284,10 +288,8 @@ func (x *Explanation) decided(v *view, d *policy.Decision, k *hash.FlowKey) {
 	if d.Verdict != policy.Forward {
 		return
 	}
-	x.Verdict, x.Queue = VerdictForward, v.queueOf(d.Egress, k, x.Meta.TOS)
-	if x.Meta.Flags&flagFragment != 0 {
-		x.Queue = v.fragmentQueueOf(d.Egress, k, x.Meta.TOS)
-	}
+	x.Verdict = VerdictForward
+	x.queued(v, k, x.Meta.Flags&flagFragment != 0)
 }
 
 func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
@@ -318,10 +320,8 @@ func (x *Explanation) flow(e *Engine, v *view, frame []byte) {
 	if x.Cached {
 		x.Egress = entry.Egress()
 		if entry.Forward() {
-			x.Verdict, x.Queue = VerdictForward, v.queueOf(x.Egress, k, m.TOS)
-			if m.Flags&flagFragment != 0 {
-				x.Queue = v.fragmentQueueOf(x.Egress, k, m.TOS)
-			}
+			x.Verdict = VerdictForward
+			x.queued(v, k, m.Flags&flagFragment != 0)
 		} else {
 			x.Reason = drop.Reason(entry.Reason())
 		}

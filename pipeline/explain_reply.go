@@ -9,40 +9,6 @@ import (
 // it: at the ENI that sends it, and at the one that receives it.
 func (x *Explanation) Tracked() [2]bool { return x.halves() }
 
-// QueueChoice is how an ENI's receive queue is picked.
-type QueueChoice struct {
-	Function string // Toeplitz or CRC32
-	Fields   string // that it hashes: addresses and ports, or addresses
-	Hash     uint32
-	Entry    int // of the indirection table
-	Entries  int
-	Rule     int  // location of the steering rule that comes before all that, -1 if none does
-	Moving   bool // a change is under way: the flow may still go by its old queue
-}
-
-// QueueChoice says why a packet that is forwarded goes to its queue. The table
-// is looked up by the low bits of the hash.
-func (e *Engine) QueueChoice(x *Explanation) QueueChoice {
-	v, k := e.view.Load(), x.Key
-	r := &v.rss[x.Egress]
-	c := QueueChoice{Function: "CRC32", Fields: "addresses", Entries: r.table.Len(), Rule: -1, Moving: r.move != nil && !r.move.done()}
-	fragment := x.Meta.Flags&flagFragment != 0 || x.Fragments != 0
-	if _, location, ok := r.steered(x.Egress, &k, x.Meta.TOS, fragment); ok {
-		c.Rule = int(location)
-	}
-	if _, is := r.function.(*hash.Toeplitz); is {
-		c.Function = "Toeplitz"
-	}
-	ports := k.Proto() == protoTCP || k.Proto() == protoUDP
-	if fragment || !ports {
-		c.Hash = r.function.HashAddrs(&k)
-	} else {
-		c.Fields, c.Hash = "addresses and ports", r.function.Hash(&k)
-	}
-	c.Entry = int(c.Hash) & (c.Entries - 1)
-	return c
-}
-
 // Reply says what policy would do with the answer to a packet that is
 // forwarded, once that has passed: sent by the ENI that received it, to where
 // the packet came from, by the same way.

@@ -245,9 +245,13 @@ func TestExplainIsWhatHappens(t *testing.T) {
 		}
 		pickup, liberal := rapid.Bool().Draw(t, "pickup"), rapid.Bool().Draw(t, "liberal")
 		headers := rapid.SampledFrom([]int{0, 96, 224}).Draw(t, "headers")
+		rules := genHostRules(t, lcores)
 		bedOf := func(lcores int) *bed {
 			return newBed(t, bedOptions{lcores: lcores, slots: 512, headers: headers, objects: propertyObjects(), config: func(c *Config) {
 				c.Flows, c.Sessions, c.PickupMidstream, c.LiberalWindows = flows, sessions, pickup, liberal
+				if lcores > 1 {
+					c.Steering = rules
+				}
 			}})
 		}
 		b, cold := bedOf(lcores), bedOf(1)
@@ -274,6 +278,12 @@ func TestExplainIsWhatHappens(t *testing.T) {
 					cold.policy(limitChanges[name])
 				}
 			},
+			"queues": func(t *rapid.T) {
+				if _, ok := b.snap.ENIByID("app"); ok {
+					queuesStep(t, b)
+					cold.policy(func(*policy.Objects) {}) // it has the same settings
+				}
+			},
 			"frames": func(t *rapid.T) {
 				for range rapid.IntRange(1, 12).Draw(t, "frames") {
 					frameStep(t, b, cold, &f)
@@ -296,6 +306,9 @@ func TestExplainIsWhatHappens(t *testing.T) {
 func frameStep(t *rapid.T, b, cold *bed, f *frameMaker) {
 	eni, frame := f.draw(t)
 	x := b.engine.Explain(b.eni(eni), append([]byte(nil), frame...))
+	if c := x.QueueChoice(); x.Verdict == VerdictForward && (c.Queue != x.Queue || c.Rule == noRule && b.engine.view.Load().rss[x.Egress].table.Entry(c.Hash) != uint16(c.Queue)) {
+		t.Fatalf("%s from %s: queue %d is explained as %+v", packet.Summary(frame), eni, x.Queue, c)
+	}
 	got := b.fatesAt(b.eni(eni), frame)
 	if want := said(&x); !slices.Contains(got, want) {
 		t.Fatalf("%s from %s:\nexplained as %+v,\nhappened    %+v\n%+v", packet.Summary(frame), eni, want, got, x)
@@ -305,6 +318,45 @@ func frameStep(t *rapid.T, b, cold *bed, f *frameMaker) {
 		t.Fatalf("%s from %s:\nwith a flow cache %+v,\nwithout           %+v\n%+v", packet.Summary(frame), eni, got, slow, x)
 	}
 	waitStep(t, b, cold, eni, &x)
+}
+
+// queuesStep changes how app spreads what it receives, or the rules of its
+// instance, and lets the change end.
+func queuesStep(t *rapid.T, b *bed) {
+	queues := int(b.record("app").Queues)
+	var err error
+	switch rapid.IntRange(0, 2).Draw(t, "change of queues") {
+	case 0:
+		err = b.engine.SetRSS("app", genRSS(t, t, queues))
+	case 1:
+		err = b.engine.AddSteering(genAnySteer(t, queues))
+	case 2:
+		err = b.engine.RemoveSteering("app", uint32(rapid.IntRange(0, queues-1).Draw(t, "remove")))
+	}
+	if err != nil && err != hash.ErrSteerTaken && err != hash.ErrSteerUnused {
+		t.Fatal(err)
+	}
+	ended(b)
+}
+
+// genAnySteer draws a rule for app that takes some of what frameMaker makes.
+func genAnySteer(t *rapid.T, queues int) Steer {
+	s := Steer{"app", hash.SteerRule{
+		Location: uint32(rapid.IntRange(0, queues-1).Draw(t, "location")),
+		Queue:    uint16(rapid.IntRange(0, queues-1).Draw(t, "queue")),
+		Type:     hash.FlowType(rapid.IntRange(int(hash.FlowIPv4), int(hash.FlowIPv6UDP)).Draw(t, "type")),
+	}}
+	r := &s.Rule
+	if r.Type > hash.FlowIPv6 {
+		r.SrcPort, r.SrcPortMask = uint16(rapid.IntRange(0, 3).Draw(t, "port")), rapid.SampledFrom([]uint16{0, 1, 3}).Draw(t, "port mask")
+	}
+	if rapid.Bool().Draw(t, "by address") {
+		r.Src, r.SrcMask = hash.Addr{Lo: 10}, hash.Addr{Lo: rapid.SampledFrom([]uint64{1, 0xff}).Draw(t, "address mask")}
+	}
+	if r.Type == hash.FlowIPv4 || r.Type == hash.FlowIPv4TCP || r.Type == hash.FlowIPv4UDP {
+		r.TrafficMask = rapid.SampledFrom([]uint8{0, 0, 0xff, 0x03}).Draw(t, "tos mask")
+	}
+	return s
 }
 
 // waitStep lets packets that wait for limits go, and sees what becomes of them.

@@ -224,7 +224,7 @@ func (f *Foresight) judge(v *view, w *LiveWay) Fate {
 		m.Flags |= flagRouted
 	}
 	x.Shard = f.e.sharder.Shard(k)
-	x.Lcore = int(f.e.owners[x.Shard])
+	x.Lcore, x.HostRule = f.e.ownerOf(k, x.Shard)
 	x.Hash = f.e.hasher.Hash(k, uint32(m.VPC))
 	m.Hash = x.Hash
 	var frame [ethHeader]byte

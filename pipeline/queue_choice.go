@@ -46,11 +46,6 @@ func (v *view) queueOf(eni uint16, k *hash.FlowKey, tos uint8) uint8 {
 	return v.rss[eni].queue(eni, k, tos, false)
 }
 
-// fragmentQueueOf returns the receive queue of an ENI for fragments.
-func (v *view) fragmentQueueOf(eni uint16, k *hash.FlowKey, tos uint8) uint8 {
-	return v.rss[eni].queue(eni, k, tos, true)
-}
-
 // queueFor is the receive queue in which a packet goes now.
 func (w *Worker) queueFor(eni uint16, k *hash.FlowKey, tos uint8, fragment bool) uint8 {
 	r := &w.view.rss[eni]

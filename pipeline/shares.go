@@ -34,12 +34,17 @@ func (e *Engine) Shards(lcore int) int {
 	return n
 }
 
-// shareOf returns an lcore's part of what the flows of all lcores take.
+// shareOf returns an lcore's part of what the flows of all lcores take. One that
+// steering rules lead to has no less than if all had as much.
 func (e *Engine) shareOf(lcore, all int) int {
 	if e.cfg.Shares == nil {
 		return all / e.lcores
 	}
-	return all * e.Shards(lcore) / hash.NumShards
+	part := all * e.Shards(lcore) / hash.NumShards
+	if e.steeredTo(lcore) {
+		part = max(part, all/e.lcores)
+	}
+	return part
 }
 
 func (p *Port) checkServed(lcores int) error {

@@ -115,7 +115,11 @@ func printExplanation(w io.Writer, x *control.Explanation) {
 	fmt.Fprintf(w, "sent by\tENI %s\n", x.ENI)
 	if x.Class != "" {
 		fmt.Fprintf(w, "parse\t%s\n", x.Class)
-		fmt.Fprintf(w, "dispatch\tshard %d, lcore %d\n", x.Shard, x.Lcore)
+		if x.HostRule != nil {
+			fmt.Fprintf(w, "dispatch\tlcore %d, by the steering rule of host at location %d\n", x.Lcore, *x.HostRule)
+		} else {
+			fmt.Fprintf(w, "dispatch\tshard %d, lcore %d\n", x.Shard, x.Lcore)
+		}
 	}
 	if x.Datagram != "" {
 		fmt.Fprintf(w, "fragment\t%s\n", x.Datagram)

@@ -14,23 +14,39 @@ import (
 
 func newQueuesRSS() *cobra.Command {
 	var c client
-	var eni string
+	var eni, tuple string
+	var tos uint8
+	var fragment bool
 	cmd := &cobra.Command{
 		Use:   "rss --eni ENI",
 		Short: "Show how an ENI spreads what it receives over its queues",
 		Long: `rss shows the function, the key and the indirection table by which an ENI spreads
-what no steering rule takes. Which queue a packet gets, and why, explain says.`,
-		Args: cobra.NoArgs,
+what no steering rule takes. With --tuple it says to which queue such a packet goes,
+and why, whatever policy says of it; explain asks policy too.`,
+		Example: `  nitrod queues rss --eni app --tuple tcp,10.0.1.10:40000,10.0.2.10:443`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := url.Values{"eni": {eni}}
+			if tuple != "" {
+				q.Set("tuple", tuple)
+				q.Set("tos", strconv.Itoa(int(tos)))
+				q.Set("fragment", strconv.FormatBool(fragment))
+			} else if cmd.Flags().Changed("tos") || fragment {
+				return usageError{errors.New("--tos and --fragment go with --tuple")}
+			}
 			var r control.RSS
-			if err := control.NewClient(c.socket).Get("/v1/queues/rss", url.Values{"eni": {eni}}, &r); err != nil {
+			if err := control.NewClient(c.socket).Get("/v1/queues/rss", q, &r); err != nil {
 				return err
 			}
 			return c.show(cmd.OutOrStdout(), r, func(w io.Writer) { printRSS(w, &r) })
 		},
 	}
 	c.flags(cmd)
-	cmd.Flags().StringVar(&eni, "eni", "", "the ENI")
+	f := cmd.Flags()
+	f.StringVar(&eni, "eni", "", "the ENI")
+	f.StringVar(&tuple, "tuple", "", "protocol, source and destination of a packet that it receives; tcp and udp with ports")
+	f.Uint8Var(&tos, "tos", 0, "the packet's type of service")
+	f.BoolVar(&fragment, "fragment", false, "the packet is a fragment")
 	cmd.AddCommand(newQueuesRSSSet())
 	return cmd
 }
@@ -67,6 +83,9 @@ func newQueuesRSSSet() *cobra.Command {
 }
 
 func printRSS(w io.Writer, r *control.RSS) {
+	if p := r.Packet; p != nil {
+		fmt.Fprintf(w, "packet\tqueue %d: %s\n", p.Queue, p.Why)
+	}
 	fmt.Fprintf(w, "ENI\t%s\n", r.ENI)
 	fmt.Fprintf(w, "function\t%s\n", r.Function)
 	if r.Key != "" {

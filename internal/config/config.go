@@ -19,6 +19,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/nitrod/nitrod/hash"
 	"github.com/nitrod/nitrod/policy"
 )
 
@@ -41,6 +42,10 @@ type Config struct {
 	// Ports has one port for each of Objects.ENIs, Gateways and Services, in this
 	// order.
 	Ports []Port
+
+	// LcoreSteering says which flows go to which lcore, whatever the shares: the
+	// rules of Host.Steering.
+	LcoreSteering []hash.SteerRule
 
 	doc document // as it was read, for Diff
 }
@@ -105,6 +110,7 @@ func (d *decoder) config(root *yaml.Node, cpus []int) (*Config, error) {
 	cfg.Objects = d.objects(&doc)
 	cfg.Ports = d.ports(&doc)
 	d.checkPlaces(&doc, len(cfg.Host.Lcores.CPUs))
+	cfg.LcoreSteering = d.lcoreSteering(&doc.Host, len(cfg.Host.Lcores.CPUs))
 	if len(d.errs) > 0 {
 		return nil, sorted(d.errs)
 	}

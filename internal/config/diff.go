@@ -234,6 +234,8 @@ func (x *differ) partName(v reflect.Value) string {
 		return strconv.Itoa(p.Rule)
 	case *steerDoc:
 		return "at location " + strconv.Itoa(p.Location)
+	case *lcoreSteerDoc:
+		return "at location " + strconv.Itoa(p.Location)
 	case *routeDoc:
 		return "to " + p.Destination.String()
 	case *sgRuleDoc:

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/bits"
 	"net/netip"
@@ -193,29 +194,61 @@ func (d *decoder) steering(r *steerDoc) policy.SteerRule {
 	if !d.ok(&r.Location, &r.Type, &r.Source, &r.Destination, &r.SourcePort, &r.DestinationPort, &r.TOS, &r.Queue) {
 		return out
 	}
-	six := strings.HasSuffix(string(r.Type), "6")
-	for _, a := range []*maskedAddr{&r.Source, &r.Destination} {
-		if a.addr.IsValid() && a.addr.Is6() != six {
-			d.fail(a, r.Pos, "a rule of type %s cannot compare the address %v", r.Type, a.addr)
-		}
-	}
-	for _, p := range []*maskedPort{&r.SourcePort, &r.DestinationPort} {
-		if d.given(p) && strings.HasPrefix(string(r.Type), "ip") {
-			d.fail(p, r.Pos, "a rule of type %s cannot compare ports", r.Type)
-		}
-	}
-	if six && d.given(&r.TOS) {
+	if r.Type.six() && d.given(&r.TOS) {
 		d.fail(&r.TOS, r.Pos, "a rule of type %s cannot compare the traffic class", r.Type)
 	}
-	out.Rule = hash.SteerRule{
-		Location: uint32(r.Location), Queue: uint16(r.Queue), Type: steerTypes[r.Type],
-		SrcPort: r.SourcePort.value, SrcPortMask: r.SourcePort.mask,
-		DstPort: r.DestinationPort.value, DstPortMask: r.DestinationPort.mask,
-		TrafficClass: r.TOS.value, TrafficMask: r.TOS.mask,
-	}
-	out.Rule.Src, out.Rule.SrcMask = r.Source.words()
-	out.Rule.Dst, out.Rule.DstMask = r.Destination.words()
+	out.Rule = d.matches(r.Type, &r.Source, &r.Destination, &r.SourcePort, &r.DestinationPort, r.Pos)
+	out.Rule.Location, out.Rule.Queue = uint32(r.Location), uint16(r.Queue)
+	out.Rule.TrafficClass, out.Rule.TrafficMask = r.TOS.value, r.TOS.mask
 	return out
+}
+
+func (t steerType) six() bool { return strings.HasSuffix(string(t), "6") }
+
+// matches is what rules of queues and of lcores alike compare.
+func (d *decoder) matches(t steerType, src, dst *maskedAddr, sport, dport *maskedPort, pos policy.Pos) hash.SteerRule {
+	for _, a := range []*maskedAddr{src, dst} {
+		if a.addr.IsValid() && a.addr.Is6() != t.six() {
+			d.fail(a, pos, "a rule of type %s cannot compare the address %v", t, a.addr)
+		}
+	}
+	for _, p := range []*maskedPort{sport, dport} {
+		if d.given(p) && strings.HasPrefix(string(t), "ip") {
+			d.fail(p, pos, "a rule of type %s cannot compare ports", t)
+		}
+	}
+	out := hash.SteerRule{
+		Type: steerTypes[t], SrcPort: sport.value, SrcPortMask: sport.mask, DstPort: dport.value, DstPortMask: dport.mask,
+	}
+	out.Src, out.SrcMask = src.words()
+	out.Dst, out.DstMask = dst.words()
+	return out
+}
+
+// lcoreSteering turns the host's steering rules into the engine's, lowest
+// location first.
+func (d *decoder) lcoreSteering(h *Host, lcores int) []hash.SteerRule {
+	table := hash.NewHostSteeringTable(hash.MaxSteering)
+	if !d.ok(&h.Lcores, &h.Lcores.CPUs) {
+		return nil
+	}
+	for i := range h.Steering {
+		r := &h.Steering[i]
+		if !d.ok(&r.Location, &r.Type, &r.Source, &r.Destination, &r.SourcePort, &r.DestinationPort, &r.Lcore) {
+			continue
+		}
+		rule := d.matches(r.Type, &r.Source, &r.Destination, &r.SourcePort, &r.DestinationPort, r.Pos)
+		rule.Location, rule.Queue = uint32(r.Location), uint16(r.Lcore)
+		if r.Lcore >= lcores {
+			d.fail(&r.Lcore, r.Pos, "lcore in steering rule of host is %d, but host has %s, numbered from 0", r.Lcore, counted(lcores, "lcore"))
+		}
+		next, err := table.Add(rule)
+		if errors.Is(err, hash.ErrSteerTaken) {
+			d.fail(&r.Location, r.Pos, "location in steering rule of host is %d, where there is a rule already", r.Location)
+		}
+		table = next
+	}
+	return table.Rules()
 }
 
 // words returns the address and the mask as keys of flows hold them.

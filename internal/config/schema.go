@@ -90,6 +90,11 @@ type Host struct {
 	// takes packets from its devices, hands them over, and serves receive queues. Default: all as much.
 	FlowShares []int `yaml:"flow_shares" min:"0" max:"1000"`
 
+	// Which flows each lcore works whatever its share: of the rules that match a packet as it is, or with its
+	// endpoints exchanged, the one at the lowest location decides. So both directions of a flow come to one lcore,
+	// with its fragments and the ICMP errors about it.
+	Steering []lcoreSteerDoc `yaml:"steering" noun:"steering rule"`
+
 	// Packets taken from one queue in one round.
 	Burst int `yaml:"burst" default:"32" min:"1" max:"64"`
 

@@ -80,6 +80,31 @@ type steerDoc struct {
 	Pos policy.Pos
 }
 
+type lcoreSteerDoc struct {
+	// Its place: of the rules that match a packet the one at the lowest location decides.
+	Location int `yaml:"location" min:"0" max:"1023" required:"true"`
+
+	// What it is for. `ip4` and `ip6` take every protocol and compare no ports.
+	Type steerType `yaml:"type" enum:"ip4,ip6,tcp4,tcp6,udp4,udp6" required:"true"`
+
+	// The address of one end with its mask. Default: any.
+	Source maskedAddr `yaml:"source"`
+
+	// The address of the other end with its mask. Default: any.
+	Destination maskedAddr `yaml:"destination"`
+
+	// The port of the end with the `source` address, with its mask. Default: any.
+	SourcePort maskedPort `yaml:"source_port"`
+
+	// The port of the end with the `destination` address, with its mask. Default: any.
+	DestinationPort maskedPort `yaml:"destination_port"`
+
+	// The lcore to which it leads, numbered from 0 in the order of `lcores`.
+	Lcore int `yaml:"lcore" min:"0" max:"127" required:"true"`
+
+	Pos policy.Pos
+}
+
 type steerType string
 
 // steerTypes are the types by their names.

@@ -223,6 +223,9 @@ type Explanation struct {
 	Class   string `json:"class,omitempty"`
 	Shard   int    `json:"shard"`
 	Lcore   int    `json:"lcore"`
+
+	HostRule *int `json:"host_rule,omitempty"` // location of the host's steering rule that chooses the lcore, if one does
+
 	Cache   string `json:"flow_cache,omitempty"` // hit, miss or stale
 	Session string `json:"session,omitempty"`    // its state before and after
 	LeftNS  int64  `json:"session_left_ns,omitempty"`

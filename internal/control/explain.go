@@ -32,6 +32,9 @@ func Explain(e *pipeline.Engine, req *ExplainRequest) (*Explanation, error) {
 		Class: x.Class, Shard: int(x.Shard), Lcore: x.Lcore, Egress: snap.ENI(x.Egress).ID, Queue: int(x.Queue),
 		Steps: x.Policy.Steps,
 	}
+	if x.HostRule >= 0 {
+		out.HostRule = &x.HostRule
+	}
 	if x.Verdict == pipeline.VerdictDrop {
 		info := x.Reason.Info()
 		out.Reason, out.Code, out.Help = info.Name, info.AWS, info.Help

@@ -14,7 +14,7 @@ import (
 // tracked, the limits that it may meet, and the answer's way.
 func (out *Explanation) more(e *pipeline.Engine, snap *policy.Snapshot, x *pipeline.Explanation, frame int, both bool) {
 	if x.Verdict == pipeline.VerdictForward {
-		c := e.QueueChoice(x)
+		c := x.QueueChoice()
 		out.QueueWhy = queueWhy(&c)
 		out.Pace = paceText(e.Pace(x.Egress, int(x.Queue)))
 		tracked := x.Tracked()

@@ -35,6 +35,15 @@ type RSS struct {
 	Mode     string   `json:"mode,omitempty"` // of toeplitz
 	Table    []uint16 `json:"table"`          // queue by entry
 	Moving   bool     `json:"moving"`         // some flows may go by the queues of before yet
+
+	// Packet is where one goes that was asked for.
+	Packet *Prediction `json:"packet,omitempty"`
+}
+
+// Prediction is the receive queue to which a packet goes, if policy lets it pass.
+type Prediction struct {
+	Queue int    `json:"queue"`
+	Why   string `json:"why"`
 }
 
 // RSSChange is the body of POST /v1/queues/rss. What is empty stays as it is.
@@ -265,7 +274,11 @@ func addrText(a, mask hash.Addr, v6 bool) string {
 // queueRoutes adds what reads and changes the choice of queues.
 func (s *Server) queueRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/queues/rss", func(w http.ResponseWriter, r *http.Request) {
-		out, err := rssOf(s.engine, r.URL.Query().Get("eni"))
+		q := r.URL.Query()
+		out, err := rssOf(s.engine, q.Get("eni"))
+		if err == nil && q.Has("tuple") {
+			out.Packet, err = predict(s.engine, out.ENI, q)
+		}
 		answer(w, out, err)
 	})
 	mux.HandleFunc("GET /v1/queues/steer", func(w http.ResponseWriter, r *http.Request) {

@@ -190,7 +190,7 @@ func (d *daemon) makeEngine() error {
 		ios = append(ios, io)
 	}
 	engineCfg := wiring.EngineConfig(cfg)
-	engineCfg.Clock = pipeline.NewMonotonicClock()
+	engineCfg.Clock, engineCfg.Steering = pipeline.NewMonotonicClock(), cfg.LcoreSteering
 	for _, n := range cfg.Host.FlowShares {
 		engineCfg.Shares = append(engineCfg.Shares, uint32(n))
 	}
