@@ -212,6 +212,7 @@ func (e *Engine) newWorker(id int, io pktio.IO) (*Worker, error) {
 		made: newMade(), told: make([]shaper.Share, n),
 		engine: e, id: id, io: io, clock: e.cfg.Clock, poll: newPoller(&e.cfg.Poll, io),
 		waiting: newWaitQueue(e.cfg.SlowPathQueue, n), redecision: newRedecision(e.cfg.Redecide), eniCounts: newENICounters(n),
+		touched:  make([]touchedBucket, 0, (departures+2)*pktio.MaxBurst), // a round's departures, retries and burst
 		eniQueue: make([]uint32, n), fragShares: make([]shaper.Share, n), linkLocalShares: make([]shaper.Share, n),
 	}
 	if !e.cfg.NoHeavyFlows {
