@@ -153,6 +153,9 @@ func TestRoundAllocatesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := driven(t, openObjects(), func(c *Config) { c.Sessions, c.AdvertEvery = 1<<16, 300*time.Microsecond }, c.frames)
+			if err := b.engine.MeasureBuckets("app", true); err != nil {
+				t.Fatal(err)
+			}
 			w := b.engine.workers[0]
 			round := func() {
 				b.clock.ns += 10_000

@@ -96,6 +96,7 @@ type Engine struct {
 	steering   *hash.SteeringTable    // the host's rules, which come before the shards; nil if there are none
 	lcores     int
 	queues     queueSettings
+	measured   measured
 	allowances *conntrack.Allowances
 	tellers    tellers
 	changing   sync.Mutex // held while a policy is put in force

@@ -73,6 +73,8 @@ func (e *Engine) changeQueues(id string, change func(*policy.Snapshot, *policy.E
 	if err := change(v.snap, &info, eni); err != nil {
 		return err
 	}
-	e.view.Store(e.moveTo(v, eni, e.queues.side(eni, e.guests[eni].queues, &info)))
+	side := e.queues.side(eni, e.guests[eni].queues, &info)
+	side.load = e.loadOf(id, eni, &side.table)
+	e.view.Store(e.moveTo(v, eni, side))
 	return nil
 }

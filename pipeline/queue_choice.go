@@ -11,6 +11,7 @@ type receiveSide struct {
 	rules    *hash.SteeringTable // nil if none is the ENI's
 	byClass  bool                // some rule compares the traffic class, so that a flow's packets may part
 	move     *queueMove          // the change that is under way; nil if there is none
+	load     *bucketLoad         // counts by entry; nil if nobody wants to know
 }
 
 // queue returns the receive queue for a packet. Of a fragment only the addresses

@@ -274,7 +274,7 @@ func (v *view) receives(eni uint16, side receiveSide, prev *view) {
 		side.move = prev.rss[eni].move
 	}
 	v.rss[eni] = side
-	v.parted = v.parted || side.byClass
+	v.parted, v.tallied = v.parted || side.byClass, v.tallied || side.load != nil
 	if side.move != nil {
 		v.moving = append(v.moving, eni)
 	}

@@ -28,6 +28,7 @@ type view struct {
 	moving    []uint16             // ENIs whose queues change
 	coalesce  CoalesceConfig
 	ends      bool // the change to it may end sessions by itself, or spare them
+	tallied   bool // some ENI's packets are counted by entry
 }
 
 // lastHop is what rewrite needs of the receiving ENI: the twelve bytes of the
@@ -81,7 +82,9 @@ func (e *Engine) newView(snap *policy.Snapshot, prev *view) (*view, error) {
 		v.says[i] = speakerOf(&subnet)
 		v.linkLocal[i] = linkLocalLimit(r, e.lcores)
 		info := snap.ENI(uint16(i))
-		v.receives(uint16(i), e.queues.side(uint16(i), r.Queues, &info), prev)
+		side := e.queues.side(uint16(i), r.Queues, &info)
+		side.load = e.loadOf(info.ID, uint16(i), &side.table)
+		v.receives(uint16(i), side, prev)
 		v.six[i] = guest6Of(r, &info, &subnet, e.cfg.AdvertEvery)
 		if info.Primary4.IsValid() {
 			v.dhcp[i] = packet.DHCPConfig{

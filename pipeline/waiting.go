@@ -97,6 +97,7 @@ func (w *Worker) retry() int {
 	}
 	b.n = done
 	w.profile()
+	w.tally()
 	w.limit()
 	w.rewrite()
 	w.transmit()

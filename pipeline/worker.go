@@ -80,6 +80,7 @@ type Worker struct {
 	lastSent []uint32            // by index in out: the flow-cache entry of a packet that went to another lcore's queue; others read it
 	remote   flowcache.Entry     // a copy of another lcore's
 	random   uint32
+	pick     uint32         // of tally
 	told     []shaper.Share // by ENI: of the router's complaints
 
 	// Of the slow path: the packet that it is asked about, what connection
@@ -117,6 +118,7 @@ func (w *Worker) Round() int {
 	w.lookup()
 	w.decide() // slow path and track, packet by packet, in order
 	w.profile()
+	w.tally()
 	w.limit()
 	w.rewrite()
 	w.transmit()

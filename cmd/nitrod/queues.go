@@ -49,7 +49,7 @@ in ethtool -S.`,
 	c.flags(cmd)
 	cmd.Flags().StringVar(&eni, "eni", "", "only those of this ENI")
 	cmd.Flags().BoolVar(&ena, "ena", false, "print counters by ENA's names")
-	cmd.AddCommand(newQueuesRSS(), newQueuesSteer())
+	cmd.AddCommand(newQueuesRSS(), newQueuesSteer(), newQueuesRebalance())
 	return cmd
 }
 

@@ -39,6 +39,9 @@ type Config struct {
 	// Objects is the VPC configuration, in the order of the file.
 	Objects policy.Objects
 
+	// Rebalance has one for each of Objects.ENIs, in this order.
+	Rebalance []Rebalance
+
 	// Ports has one port for each of Objects.ENIs, Gateways and Services, in this
 	// order.
 	Ports []Port
@@ -108,6 +111,7 @@ func (d *decoder) config(root *yaml.Node, cpus []int) (*Config, error) {
 	d.checkCoalesce(&doc.Coalesce, doc.Host.Polling)
 	cfg.Host.Lcores.CPUs = doc.Host.Lcores.resolve(cpus)
 	cfg.Objects = d.objects(&doc)
+	cfg.Rebalance = rebalances(&doc)
 	cfg.Ports = d.ports(&doc)
 	d.checkPlaces(&doc, len(cfg.Host.Lcores.CPUs))
 	cfg.LcoreSteering = d.lcoreSteering(&doc.Host, len(cfg.Host.Lcores.CPUs))

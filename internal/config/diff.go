@@ -125,7 +125,7 @@ var madeKeys = map[string]bool{"port": true, "queues": true, "mtu": true}
 
 // queueKeys are the keys of ENIs and instances with which the choice of receive
 // queues begins.
-var queueKeys = map[string]bool{"rss": true, "steering": true, "vcpus": true}
+var queueKeys = map[string]bool{"rss": true, "rebalance": true, "steering": true, "vcpus": true}
 
 func idOf(v reflect.Value) string {
 	if id := v.FieldByName("ID"); id.IsValid() {

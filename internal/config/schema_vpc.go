@@ -267,6 +267,9 @@ type eniDoc struct {
 	// How it spreads flows over its `queues`.
 	RSS *rssDoc `yaml:"rss" noun:"RSS"`
 
+	// Whether entries of its indirection table move to other queues when these carry unevenly.
+	Rebalance Rebalance `yaml:"rebalance"`
+
 	// Flows of its instance's `conntrack_allowance` that are kept for this ENI: the others of the
 	// instance cannot use them. Together they must not exceed the allowance.
 	ConntrackGuaranteed int `yaml:"conntrack_guaranteed" default:"0" min:"0" max:"1048575"`

@@ -14,6 +14,7 @@ import (
 	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/packet"
 	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/internal/rebalance"
 	"github.com/nitrod/nitrod/internal/simport"
 	"github.com/nitrod/nitrod/pipeline"
 	"github.com/nitrod/nitrod/pipeline/microburst"
@@ -39,6 +40,8 @@ func (b *bed) Now() int64 { return b.clock.Load() }
 type fakeHost struct {
 	driver  func() Driver
 	running *config.Config
+
+	balancer *rebalance.Balancer
 }
 
 func (fakeHost) Port(eni uint16) (device, link string) { return "tap " + string('a'+rune(eni)), "up" }
@@ -46,6 +49,7 @@ func (fakeHost) LcoreCPU(lcore int) int                { return 7 + lcore }
 func (fakeHost) Mbufs() Mbufs                          { return Mbufs{Total: 100, Available: 90} }
 func (fakeHost) Version() (nitrod, dpdk string)        { return "v1", "DPDK 1" }
 func (h fakeHost) Running() *config.Config             { return h.running }
+func (h fakeHost) Balancer() *rebalance.Balancer       { return h.balancer }
 
 func (h fakeHost) Driver() Driver {
 	if h.driver != nil {
@@ -91,6 +95,13 @@ func newBedOf(t testing.TB, o *policy.Objects) *bed {
 			t.Error(err)
 		}
 	})
+	b.host.balancer = rebalance.New(b.engine)
+	for i := range b.snap.ENIs {
+		s := rebalance.Settings{Mode: rebalance.Off, Interval: time.Second, Threshold: 25, Patience: 1}
+		if err := b.host.balancer.Set(b.snap.ENI(uint16(i)).ID, s); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b.server = newServer(b.engine, &b.host)
 	return b
 }

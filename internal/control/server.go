@@ -16,6 +16,7 @@ import (
 	"github.com/nitrod/nitrod/conntrack"
 	"github.com/nitrod/nitrod/internal/config"
 	"github.com/nitrod/nitrod/internal/drop"
+	"github.com/nitrod/nitrod/internal/rebalance"
 	"github.com/nitrod/nitrod/pipeline"
 	"github.com/nitrod/nitrod/pipeline/flowcache"
 	"github.com/nitrod/nitrod/policy"
@@ -35,6 +36,8 @@ type Host interface {
 	Version() (nitrod, dpdk string)
 	// Running returns the configuration in force. Nobody changes it.
 	Running() *config.Config
+	// Balancer returns what balances the receive queues of the ENIs.
+	Balancer() *rebalance.Balancer
 }
 
 // Server answers on the control socket.
@@ -151,6 +154,7 @@ func (s *Server) newRoutes() http.Handler {
 	mux.HandleFunc("POST /v1/explain", s.explain)
 	mux.HandleFunc("POST /v1/plan", s.plan)
 	s.queueRoutes(mux)
+	s.rebalanceRoutes(mux)
 	return mux
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/nitrod/nitrod/internal/dpdk"
 	"github.com/nitrod/nitrod/internal/hugemem"
 	"github.com/nitrod/nitrod/internal/pktio"
+	"github.com/nitrod/nitrod/internal/rebalance"
 	"github.com/nitrod/nitrod/internal/wiring"
 	"github.com/nitrod/nitrod/pipeline"
 	"github.com/nitrod/nitrod/policy"
@@ -27,15 +28,16 @@ import (
 // daemon is a running nitrod. undo holds what takes it down, in order of
 // start.
 type daemon struct {
-	cfg    *config.Config
-	snap   *policy.Snapshot
-	opts   Options
-	log    *slog.Logger
-	pool   *dpdk.Pool
-	ports  []*port // in the order of cfg.Ports
-	ios    []*dpdk.IO
-	engine *pipeline.Engine
-	undo   []func() error
+	cfg      *config.Config
+	snap     *policy.Snapshot
+	opts     Options
+	log      *slog.Logger
+	pool     *dpdk.Pool
+	ports    []*port // in the order of cfg.Ports
+	ios      []*dpdk.IO
+	engine   *pipeline.Engine
+	balancer *rebalance.Balancer
+	undo     []func() error
 }
 
 // Run starts nitrod with a checked configuration and carries packets until ctx
@@ -46,7 +48,7 @@ func Run(ctx context.Context, cfg *config.Config, snap *policy.Snapshot, opts Op
 	d := &daemon{cfg: cfg, snap: snap, opts: opts,
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: &level}))}
 	defer func() { err = errors.Join(err, d.takeDown()) }()
-	for _, step := range []func() error{d.beAlone, d.tuneRuntime, d.startDPDK, d.openPorts, d.makeEngine, d.startLcores, d.listen} {
+	for _, step := range []func() error{d.beAlone, d.tuneRuntime, d.startDPDK, d.openPorts, d.makeEngine, d.startLcores, d.startBalancer, d.listen} {
 		if ctx.Err() != nil {
 			return nil
 		}
