@@ -55,7 +55,9 @@ func init() {
 	removed.drive = func(b *bed) {
 		drive(b)
 		b.settle()
+		all := b.objects.ENIs
 		b.policy(func(o *policy.Objects) { o.ENIs = o.ENIs[:2] })
+		b.objects.ENIs = all // the next run begins with them
 		b.clock.advance(time.Second)
 	}
 	dropCases[drop.ENIRemoved] = removed
