@@ -98,6 +98,7 @@ func TestOutput(t *testing.T) {
 		"explain_fragment": "explain --frame 0300",
 		"version":          "version",
 		"queues":           "queues",
+		"rebalance":        "queues rebalance --eni app",
 		"coalesce":         "coalesce --rx-usecs 20 --tx-usecs 7",
 		"coalesce_shown":   "coalesce",
 		"queues_ena":       "queues --ena --eni web",
@@ -176,6 +177,17 @@ func serve(t *testing.T, socket string) {
 			t.Errorf("queues are asked for with %q", r.URL.RawQuery)
 		}
 		answer(w, someQueues()[:n])
+	})
+	mux.HandleFunc("GET /v1/queues/rebalance", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery != "eni=app" {
+			t.Errorf("balancing is asked for with %q", r.URL.RawQuery)
+		}
+		answer(w, []control.Rebalance{
+			{ENI: "app", Mode: "propose", State: "uneven, and a change is proposed", Threshold: 25, IntervalNS: 1e9, Intervals: 3,
+				Queues: []uint64{90_000, 30_000}, Excess: 50, Proposal: []control.EntryMove{{Entry: 7, From: 0, To: 1, Packets: 90_000}}, ExcessAfter: 2,
+				Changes: 1, LastChange: []control.EntryMove{{Entry: 3, From: 1, To: 0, Packets: 12}}, LastChangedNS: 1_700_000_000e9, Error: "an earlier change is under way"},
+			{ENI: "web", Mode: "off", State: "off", Threshold: 25},
+		})
 	})
 	mux.HandleFunc("GET /v1/coalesce", func(w http.ResponseWriter, r *http.Request) { answer(w, control.Coalesce{AdaptiveRx: true}) })
 	mux.HandleFunc("POST /v1/coalesce", func(w http.ResponseWriter, r *http.Request) {
