@@ -102,9 +102,6 @@ func (b *bed) connects(from, to string, n int, between func()) (done int) {
 // the table; and those of app, whose allowance web uses up with what it sends
 // there.
 func TestFloodCostsOthersLittle(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and all in one goroutine")
-	}
 	const opened, sessions = 10_000, 1 << 14
 	for _, tc := range []struct {
 		name     string

@@ -49,9 +49,6 @@ func (c *creditTwin) until(now int64) {
 // of credits gives it, to three packets at every moment; and explain says what that
 // bucket has left.
 func TestCreditsOverHours(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and all in one goroutine")
-	}
 	rapid.Check(t, func(t *rapid.T) {
 		o := defaultObjects()
 		way := policy.Bandwidth{

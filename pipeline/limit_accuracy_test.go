@@ -114,9 +114,6 @@ func TestLimitAccuracy(t *testing.T) {
 
 // What comes in a second, as an instance's owner would measure it.
 func TestLimitAccuracyOverASecond(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and all in one goroutine")
-	}
 	for _, at := range limitsAt {
 		for _, rate := range []uint64{10 * mbit, 500 * mbit, 2500 * mbit} {
 			l := policy.Limit{Rate: rate, Burst: 64 << 10, Delay: policy.DefaultDelay}

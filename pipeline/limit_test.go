@@ -211,9 +211,6 @@ func TestLimitsKeepOrder(t *testing.T) {
 // Limits of an ENI, an instance and its packets hold across lcores, above and
 // below: what many flows get of each is the rate, to one percent over a second.
 func TestLimitsAcrossLcores(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and all in one goroutine")
-	}
 	const rate, size = 80 * mbit, 1000 // 10,000 frames a second
 	for name, change := range map[string]func(o *policy.Objects){
 		"eni out": func(o *policy.Objects) {

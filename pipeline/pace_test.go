@@ -73,9 +73,6 @@ func jain(x map[int]float64) float64 {
 // fairness alone, by a pace of their own, and by both. The other end sees nothing
 // but the rates.
 func TestTenFlowsOfTenGigabits(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long, and all in one goroutine")
-	}
 	const gbit, size, flows = 1000 * mbit, 1500, 10
 	for name, p := range map[string]policy.Pacing{
 		"the queue's rate": pacing(10*gbit, 0),
